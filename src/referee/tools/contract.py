@@ -1,0 +1,240 @@
+"""The contract of a tool: six methods, and the values they exchange.
+
+A tool is one file in this room. It says what it is (``describe``), gets itself
+a pinned environment (``ensure_installed``), says which version it has
+(``probe_version``), decides what of a subject concerns it (``plan``), runs in
+the sandbox (``run``) and turns its raw output into findings (``parse``).
+
+``parse`` takes only raw output, so stored output can be read again later with
+a better parser and without a run. Outcome and counts come from what was
+parsed, never from the exit code alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal, Protocol, TypeAlias
+
+from referee.core.findings import JsonValue, ToolReport
+from referee.core.sources import Language, SourceSnapshot
+from referee.core.vocabulary import ExitMeaning, Service
+from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
+
+__all__ = [
+    "Installation",
+    "InstallKit",
+    "Parameter",
+    "ParameterValue",
+    "RawOutput",
+    "RunKit",
+    "Tool",
+    "ToolDescription",
+    "ToolPlan",
+]
+
+ParameterValue: TypeAlias = "str | int | float | bool | tuple[str, ...] | dict[str, JsonValue] | None"
+ParameterType = Literal["string", "integer", "number", "boolean", "array", "object"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A setting of a tool that people may change."""
+
+    name: str
+    type: ParameterType
+    default: ParameterValue
+    help: str
+    options: tuple[str, ...] = ()
+    """Allowed words for a string, or for each entry of an array; empty: any."""
+    minimum: float | None = None
+    maximum: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolDescription:
+    """What a tool is. Everything people and programs may know without running it."""
+
+    name: str
+    service: Service
+    summary: str
+    """One sentence: what it finds."""
+    homepage_url: str
+    license: str
+    """SPDX expression."""
+    languages: tuple[Language, ...]
+    """Languages it judges; empty when it looks at something else (see ``applies_to``)."""
+    applies_to: str
+    """What it looks for in a subject, for people: "Python files", "requirements.txt, pyproject.toml"."""
+    parameters: tuple[Parameter, ...] = ()
+    presets: Mapping[str, Mapping[str, ParameterValue]] = field(default_factory=dict)
+    """Named sets of parameters. ``quick`` and ``deep`` are what the profiles of that name use."""
+    limits: Limits
+    exit_codes: Mapping[int, ExitMeaning]
+    """Codes that mean something. Any other is ``unknown``."""
+    identity_fields: tuple[str, ...]
+    """What makes a finding the same one next time, besides tool, rule, path and code line:
+    names of the values in ``ToolFinding.identity``, in order."""
+    has_line_identity: bool = True
+    """Whether the text of the code line is part of a finding's identity; False for dependencies."""
+    is_default: bool = True
+    """Whether it runs when nobody names tools."""
+    cost_s: float = 1.0
+    """CPU seconds on a small app, for longest-first order."""
+    adapter_version: int = 1
+    """Raised when the same raw output would parse to something else; part of the cache key."""
+
+    def resolve_parameters(
+        self, given: Mapping[str, object], *, preset: str | None = None
+    ) -> dict[str, ParameterValue]:
+        """Return all parameters: defaults, then the preset, then what was given, each checked.
+
+        Raises:
+            InvalidInput: An unknown parameter or preset, or a value of the wrong type or range.
+        """
+        from referee.tools.parameters import resolve_parameters  # noqa: PLC0415 - keeps this module declarative
+
+        return resolve_parameters(self, given, preset=preset)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """A tool's own environment, ready to run."""
+
+    root: Path
+    """Folder of the environment; mounted read-only into the sandbox."""
+    program: Path
+    """What to run: an executable or a script."""
+    read_only: tuple[Path, ...]
+    """Everything the sandbox must show for it: the environment, its interpreter, rule files."""
+    lock_digest: str
+    """SHA-256 of the lock file it was installed from."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolPlan:
+    """What of a subject concerns a tool, decided before it runs."""
+
+    parameters: Mapping[str, ParameterValue]
+    files: tuple[str, ...] = ()
+    """Paths that it must examine; what is missing from its output is a coverage hole."""
+    not_applicable: str | None = None
+    """One sentence when nothing of its kind is in the subject: what was looked for and not found."""
+    details: Mapping[str, JsonValue] = field(default_factory=dict)
+    """What the tool wants to remember for ``run`` and ``parse``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawOutput:
+    """The verbatim output of one run, bounded, enough to parse it at any later time."""
+
+    streams: Mapping[str, bytes]
+    """``stdout``, ``stderr`` and the tool's own report files by name (``report.json``)."""
+    total_bytes: Mapping[str, int]
+    """Bytes each stream had; more than ``len(streams[name])`` means it was cut."""
+    end: CommandEnd
+    exit_code: int | None
+    duration_ms: int
+    cpu_ms: int
+    peak_memory_bytes: int | None
+    isolation: Isolation | None
+    reason: str = ""
+    command: tuple[str, ...] = ()
+    """The command line, with host folders replaced by ``$SUBJECT``, ``$SCRATCH`` and ``$TOOL``."""
+
+    @property
+    def truncated(self) -> frozenset[str]:
+        """Names of the streams that were cut."""
+        return frozenset(name for name, data in self.streams.items() if self.total_bytes.get(name, 0) > len(data))
+
+
+class InstallKit(Protocol):
+    """What a tool gets to install itself. Installs happen once per lock digest and survive restarts."""
+
+    async def python_environment(self, tool: str, lock: str, program: str) -> Installation:
+        """Return a virtual environment made by uv from the hash-pinned ``locks/<lock>``.
+
+        Raises:
+            Unavailable: It cannot be installed here; the hint says what is missing.
+        """
+        ...
+
+    async def node_environment(self, tool: str, lock: str, program: str) -> Installation:
+        """Return a ``node_modules`` made by ``npm ci --ignore-scripts`` from the folder ``locks/<lock>``.
+
+        ``program`` is the path of the JavaScript file to run, below the environment's root.
+
+        Raises:
+            Unavailable: It cannot be installed here; the hint says what is missing.
+        """
+        ...
+
+    @property
+    def node(self) -> Path:
+        """Path of the Node.js program to run ``Installation.program`` with.
+
+        Raises:
+            Unavailable: No Node.js could be had.
+        """
+        ...
+
+    @property
+    def advisories_dir(self) -> Path:
+        """Folder of the advisory store (OSV records), read-only to tools."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunKit:
+    """What a tool gets to run."""
+
+    snapshot: SourceSnapshot
+    installation: Installation
+    install_kit: InstallKit
+    scratch_dir: Path
+    """An empty folder of this attempt alone, writable, removed afterwards."""
+    limits: Limits
+    cores_count: int
+    """Cores it may use; 1 when others run beside it."""
+    run_command: Callable[[Command, Limits, Path], Awaitable[CommandResult]]
+    """``run_command(command, limits, output_dir)`` runs it in the sandbox."""
+
+
+class Tool(Protocol):
+    """A plug-in that judges a subject. See the module's docstring for the order of calls."""
+
+    def describe(self) -> ToolDescription:
+        """Return what the tool is. Pure and fast."""
+        ...
+
+    async def ensure_installed(self, kit: InstallKit) -> Installation:
+        """Return its environment, installing it first if need be. Idempotent.
+
+        Raises:
+            Unavailable: It cannot be had on this machine; message and hint say why and what to do.
+        """
+        ...
+
+    async def probe_version(self, installation: Installation) -> str:
+        """Return the version that is installed, as the tool calls it, such as ``1.9.4``."""
+        ...
+
+    def plan(self, snapshot: SourceSnapshot, parameters: Mapping[str, ParameterValue]) -> ToolPlan:
+        """Decide what of the subject concerns the tool. Reads files at most; runs nothing."""
+        ...
+
+    async def run(self, kit: RunKit, plan: ToolPlan) -> RawOutput:
+        """Run it in the sandbox and return its raw output, whatever became of it.
+
+        A cancelled task must leave no process behind.
+        """
+        ...
+
+    def parse(self, raw: RawOutput, plan: ToolPlan) -> ToolReport:
+        """Turn raw output into findings, rules, coverage and measurements. Pure.
+
+        Raises:
+            OutputUnreadable: The output is not what this tool writes (see ``referee.tools.reading``).
+        """
+        ...
