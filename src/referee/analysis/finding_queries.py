@@ -1,0 +1,398 @@
+"""Every read of findings and of the places where analyses saw them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from referee.analysis.tables import (
+    FindingEventRow,
+    FindingRow,
+    OccurrenceRow,
+    RuleRow,
+    SubjectRow,
+    ToolRunRow,
+)
+from referee.analysis.views import Facet, Finding, FindingEvent, Occurrence
+from referee.core.errors import NotFound
+from referee.core.findings import Rule
+from referee.core.pages import DEFAULT_LIMIT, Page
+from referee.core.vocabulary import Confidence, FindingState, Severity
+from referee.foundation.store import decode_cursor, encode_cursor
+from referee.foundation.web.filters import FieldKind, Filter, FilterField, to_where
+
+__all__ = [
+    "FINDING_COLUMNS",
+    "FINDING_FIELDS",
+    "OCCURRENCE_COLUMNS",
+    "OCCURRENCE_FIELDS",
+    "count_finding_facets",
+    "count_findings_by_state",
+    "count_occurrence_facets",
+    "get_finding",
+    "get_rule",
+    "list_cluster",
+    "list_finding_events",
+    "list_finding_occurrences",
+    "list_findings",
+    "list_occurrences",
+    "stream_occurrences",
+]
+
+FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
+    "is": FilterField(kind=FieldKind.enum, options=("open", "fixed", "dismissed"), help="State of the finding"),
+    "severity": FilterField(kind=FieldKind.severity, help="critical, high, medium, low or info"),
+    "tool": FilterField(kind=FieldKind.keyword, help="Tool that reports it"),
+    "rule": FilterField(kind=FieldKind.text, help="Part of the rule's id"),
+    "path": FilterField(kind=FieldKind.text, help="Path of the file, such as backend/*"),
+    "subject": FilterField(kind=FieldKind.text, help="Part of the subject's name"),
+    "message": FilterField(kind=FieldKind.text, help="Part of the message"),
+    "suppressed": FilterField(kind=FieldKind.enum, options=("true", "false"), help="Suppressed in the code"),
+    "seen": FilterField(kind=FieldKind.time, help="When it was last seen, such as >=-7d"),
+}
+FINDING_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "is": FindingRow.__table__.c.state,
+    "severity": FindingRow.__table__.c.severity_rank,
+    "tool": FindingRow.__table__.c.tool,
+    "rule": FindingRow.__table__.c.rule_id,
+    "path": FindingRow.__table__.c.path,
+    "subject": SubjectRow.__table__.c.name,
+    "message": FindingRow.__table__.c.message,
+    "suppressed": FindingRow.__table__.c.is_suppressed,
+    "seen": FindingRow.__table__.c.last_seen_at,
+}
+
+OCCURRENCE_FIELDS: Final[Mapping[str, FilterField]] = {
+    name: FINDING_FIELDS[name] for name in ("is", "severity", "tool", "rule", "path", "message", "suppressed")
+}
+OCCURRENCE_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "is": FindingRow.__table__.c.state,
+    "severity": OccurrenceRow.__table__.c.severity_rank,
+    "tool": ToolRunRow.__table__.c.tool,
+    "rule": OccurrenceRow.__table__.c.rule_id,
+    "path": OccurrenceRow.__table__.c.path,
+    "message": OccurrenceRow.__table__.c.message,
+    "suppressed": OccurrenceRow.__table__.c.suppression.is_not(None),
+}
+
+
+def _select_findings() -> Select[tuple[FindingRow, str]]:
+    return select(FindingRow, SubjectRow.name).join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+
+
+async def get_finding(session: AsyncSession, project_id: UUID, finding_id: UUID) -> Finding:
+    """Return one finding.
+
+    Raises:
+        NotFound: The project has no such finding.
+    """
+    row = (
+        await session.execute(
+            _select_findings().where(FindingRow.finding_id == finding_id, FindingRow.project_id == project_id)
+        )
+    ).first()
+    if row is None:
+        raise NotFound(
+            "finding.not_found", "There is no such finding.", "List the findings with `referee finding list`."
+        )
+    return _finding(row)
+
+
+async def list_findings(
+    session: AsyncSession,
+    project_id: UUID,
+    *,
+    where: Filter | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[Finding]:
+    """Return findings, worst first, then in the order they were first seen."""
+    conditions = _finding_conditions(project_id, where)
+    total_count = (
+        await session.scalar(
+            select(func.count())
+            .select_from(FindingRow)
+            .join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+            .where(*conditions)
+        )
+        or 0
+    )
+    statement = (
+        _select_findings()
+        .where(*conditions)
+        .order_by(FindingRow.severity_rank.desc(), FindingRow.finding_id)
+        .limit(limit + 1)
+    )
+    if cursor is not None:
+        rank, finding_id = decode_cursor(cursor, "findings")
+        statement = statement.where(
+            or_(
+                FindingRow.severity_rank < int(str(rank)),
+                and_(FindingRow.severity_rank == int(str(rank)), FindingRow.finding_id > UUID(str(finding_id))),
+            )
+        )
+    rows = (await session.execute(statement)).all()
+    items = [_finding(row) for row in rows[:limit]]
+    next_cursor = None
+    if len(rows) > limit:
+        next_cursor = encode_cursor("findings", [items[-1].severity.rank, str(items[-1].finding_id)])
+    return Page(tuple(items), total_count, limit, next_cursor)
+
+
+async def count_finding_facets(
+    session: AsyncSession, project_id: UUID, *, where: Filter | None = None
+) -> dict[str, tuple[Facet, ...]]:
+    """Return counts by severity, state, tool and subject under a filter, at most 20 values each."""
+    conditions = _finding_conditions(project_id, where)
+    columns: dict[str, ColumnElement[Any]] = {
+        "severity": FindingRow.__table__.c.severity,
+        "is": FindingRow.__table__.c.state,
+        "tool": FindingRow.__table__.c.tool,
+        "subject": SubjectRow.__table__.c.name,
+    }
+    facets = {}
+    for field, column in columns.items():
+        rows = await session.execute(
+            select(column, func.count())
+            .select_from(FindingRow)
+            .join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+            .where(*conditions)
+            .group_by(column)
+            .order_by(func.count().desc(), column)
+            .limit(20)
+        )
+        facets[field] = tuple(Facet(field, str(value), count) for value, count in rows)
+    return facets
+
+
+async def count_findings_by_state(session: AsyncSession, project_id: UUID) -> dict[FindingState, int]:
+    """Return how many findings are in each state; those that the code suppresses do not count."""
+    rows = await session.execute(
+        select(FindingRow.state, func.count())
+        .where(FindingRow.project_id == project_id, FindingRow.is_suppressed.is_(False))
+        .group_by(FindingRow.state)
+    )
+    counts = dict.fromkeys(FindingState, 0)
+    counts.update({FindingState(state): count for state, count in rows})
+    return counts
+
+
+async def list_cluster(session: AsyncSession, finding: Finding, *, limit: int = 20) -> tuple[Finding, ...]:
+    """Return the other findings that report the same problem."""
+    if finding.cluster_id is None:
+        return ()
+    rows = await session.execute(
+        _select_findings()
+        .where(FindingRow.cluster_id == finding.cluster_id, FindingRow.finding_id != finding.finding_id)
+        .order_by(FindingRow.tool, FindingRow.rule_id)
+        .limit(limit)
+    )
+    return tuple(_finding(row) for row in rows)
+
+
+async def list_finding_events(session: AsyncSession, finding_id: UUID, *, limit: int = 100) -> tuple[FindingEvent, ...]:
+    """Return the changes in a finding's life, newest first."""
+    rows = await session.scalars(
+        select(FindingEventRow)
+        .where(FindingEventRow.finding_id == finding_id)
+        .order_by(FindingEventRow.sequence.desc())
+        .limit(limit)
+    )
+    return tuple(
+        FindingEvent(
+            state=FindingState(row.state), reason=row.reason, actor=row.actor, analysis_id=row.analysis_id, at=row.at
+        )
+        for row in rows
+    )
+
+
+async def get_rule(session: AsyncSession, tool: str, rule_id: str) -> Rule | None:
+    """Return what a tool says about a rule, or None when it never did."""
+    row = await session.get(RuleRow, (tool, rule_id))
+    if row is None:
+        return None
+    return Rule(
+        rule_id=row.rule_id,
+        name=row.name,
+        summary=row.summary,
+        default_severity=Severity(row.default_severity),
+        help_url=row.help_url,
+        cwe_ids=tuple(row.cwe_ids),
+    )
+
+
+def _select_occurrences() -> Select[tuple[OccurrenceRow, str, str, str]]:
+    return (
+        select(OccurrenceRow, FindingRow.fingerprint, FindingRow.state, ToolRunRow.tool)
+        .join(FindingRow, FindingRow.finding_id == OccurrenceRow.finding_id)
+        .join(ToolRunRow, ToolRunRow.tool_run_id == OccurrenceRow.tool_run_id)
+    )
+
+
+async def list_occurrences(
+    session: AsyncSession,
+    analysis_id: UUID,
+    *,
+    where: Filter | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[Occurrence]:
+    """Return what one analysis found, worst first."""
+    conditions = [OccurrenceRow.analysis_id == analysis_id]
+    if where is not None and where.terms:
+        conditions.append(to_where(where, OCCURRENCE_COLUMNS))
+    total_count = (
+        await session.scalar(
+            select(func.count()).select_from(
+                _select_occurrences().where(*conditions).with_only_columns(OccurrenceRow.ordinal).subquery()
+            )
+        )
+        or 0
+    )
+    statement = (
+        _select_occurrences()
+        .where(*conditions)
+        .order_by(OccurrenceRow.severity_rank.desc(), OccurrenceRow.tool_run_id, OccurrenceRow.ordinal)
+        .limit(limit + 1)
+    )
+    if cursor is not None:
+        rank, run, ordinal = decode_cursor(cursor, "occurrences")
+        later_in_run = and_(
+            OccurrenceRow.tool_run_id == UUID(str(run)), OccurrenceRow.ordinal > int(str(ordinal))
+        )
+        statement = statement.where(
+            or_(
+                OccurrenceRow.severity_rank < int(str(rank)),
+                and_(
+                    OccurrenceRow.severity_rank == int(str(rank)),
+                    or_(OccurrenceRow.tool_run_id > UUID(str(run)), later_in_run),
+                ),
+            )
+        )
+    rows = (await session.execute(statement)).all()
+    items = [_occurrence(row) for row in rows[:limit]]
+    next_cursor = None
+    if len(rows) > limit:
+        last = items[-1]
+        next_cursor = encode_cursor("occurrences", [last.severity.rank, str(last.tool_run_id), last.ordinal])
+    return Page(tuple(items), total_count, limit, next_cursor)
+
+
+async def count_occurrence_facets(
+    session: AsyncSession, analysis_id: UUID, *, where: Filter | None = None
+) -> dict[str, tuple[Facet, ...]]:
+    """Return counts by severity and tool of what one analysis found, under a filter."""
+    conditions = [OccurrenceRow.analysis_id == analysis_id]
+    if where is not None and where.terms:
+        conditions.append(to_where(where, OCCURRENCE_COLUMNS))
+    facets = {}
+    columns: dict[str, ColumnElement[Any]] = {
+        "severity": OccurrenceRow.__table__.c.severity,
+        "tool": ToolRunRow.__table__.c.tool,
+    }
+    for field, column in columns.items():
+        rows = await session.execute(
+            _select_occurrences()
+            .where(*conditions)
+            .with_only_columns(column, func.count())
+            .group_by(column)
+            .order_by(func.count().desc(), column)
+            .limit(20)
+        )
+        facets[field] = tuple(Facet(field, str(value), count) for value, count in rows)
+    return facets
+
+
+async def stream_occurrences(session: AsyncSession, analysis_id: UUID) -> AsyncIterator[Occurrence]:
+    """Yield everything an analysis found, by tool and position, without holding it all in memory."""
+    statement = (
+        _select_occurrences()
+        .where(OccurrenceRow.analysis_id == analysis_id)
+        .order_by(ToolRunRow.tool, OccurrenceRow.ordinal)
+        .execution_options(yield_per=2_000)
+    )
+    result = await session.stream(statement)
+    async for row in result:
+        yield _occurrence(row)
+
+
+async def list_finding_occurrences(
+    session: AsyncSession, finding_id: UUID, *, limit: int = 20
+) -> tuple[Occurrence, ...]:
+    """Return where a finding was seen, newest analysis first."""
+    rows = await session.execute(
+        _select_occurrences()
+        .where(OccurrenceRow.finding_id == finding_id)
+        .order_by(OccurrenceRow.analysis_id.desc())
+        .limit(limit)
+    )
+    return tuple(_occurrence(row) for row in rows)
+
+
+def _finding_conditions(project_id: UUID, where: Filter | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [FindingRow.project_id == project_id]
+    if where is not None and where.terms:
+        conditions.append(to_where(where, FINDING_COLUMNS))
+    return conditions
+
+
+def _finding(row: Row[tuple[FindingRow, str]]) -> Finding:
+    finding, subject_name = row
+    return Finding(
+        finding_id=finding.finding_id,
+        project_id=finding.project_id,
+        subject_id=finding.subject_id,
+        subject_name=subject_name,
+        fingerprint=finding.fingerprint,
+        tool=finding.tool,
+        rule_id=finding.rule_id,
+        severity=Severity(finding.severity),
+        confidence=None if finding.confidence is None else Confidence(finding.confidence),
+        message=finding.message,
+        path=finding.path,
+        start_line=finding.start_line,
+        cwe_ids=tuple(finding.cwe_ids),
+        is_suppressed=finding.is_suppressed,
+        state=FindingState(finding.state),
+        state_reason=finding.state_reason,
+        cluster_id=finding.cluster_id,
+        first_analysis_id=finding.first_analysis_id,
+        last_analysis_id=finding.last_analysis_id,
+        first_seen_at=finding.first_seen_at,
+        last_seen_at=finding.last_seen_at,
+    )
+
+
+def _occurrence(row: Row[tuple[OccurrenceRow, str, str, str]]) -> Occurrence:
+    occurrence, fingerprint, state, tool = row
+    return Occurrence(
+        tool_run_id=occurrence.tool_run_id,
+        ordinal=occurrence.ordinal,
+        analysis_id=occurrence.analysis_id,
+        finding_id=occurrence.finding_id,
+        fingerprint=fingerprint,
+        tool=tool,
+        rule_id=occurrence.rule_id,
+        severity=Severity(occurrence.severity),
+        tool_severity=occurrence.tool_severity,
+        confidence=None if occurrence.confidence is None else Confidence(occurrence.confidence),
+        message=occurrence.message,
+        path=occurrence.path,
+        start_line=occurrence.start_line,
+        start_column=occurrence.start_column,
+        end_line=occurrence.end_line,
+        end_column=occurrence.end_column,
+        code_line=occurrence.code_line,
+        source_sha256=occurrence.source_sha256,
+        suppression=occurrence.suppression,
+        help_url=occurrence.help_url,
+        identity=tuple(str(value) for value in occurrence.identity_json),
+        related=tuple(place for place in occurrence.related_json if isinstance(place, dict)),
+        properties=occurrence.properties_json,
+        cwe_ids=tuple(occurrence.cwe_ids),
+        state=FindingState(state),
+    )

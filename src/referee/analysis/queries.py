@@ -1,0 +1,308 @@
+"""Every read of analyses and tool runs. Page, API, command line and export count with these.
+
+Findings have their own module (``finding_queries.py``).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+from uuid import UUID
+
+from sqlalchemy import ColumnElement, Row, Select, case, func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from referee.analysis.tables import (
+    AnalysisRow,
+    ManifestEntryRow,
+    MeasurementRow,
+    OccurrenceRow,
+    SubjectRow,
+    ToolRunRow,
+)
+from referee.analysis.views import Analysis, Facet, ManifestEntry, Measured, SeverityCounts, Subject, ToolRun
+from referee.apps.tables import AppRow
+from referee.core.errors import NotFound
+from referee.core.findings import JsonValue
+from referee.core.pages import DEFAULT_LIMIT, Page
+from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service, Severity, SubjectKind
+from referee.foundation.store import decode_cursor, encode_cursor
+from referee.foundation.web.filters import FieldKind, Filter, FilterField, to_where
+
+__all__ = [
+    "ANALYSIS_COLUMNS",
+    "ANALYSIS_FIELDS",
+    "count_analyses_by_state",
+    "count_by_severity",
+    "count_outcomes",
+    "get_analysis",
+    "get_subject_analyses",
+    "list_analyses",
+    "list_manifest_entries",
+    "list_measurements",
+    "list_tool_runs",
+]
+
+_ENDED: Final = func.count(ToolRunRow.outcome)
+_COMPLETE: Final = func.count(case((ToolRunRow.outcome.in_(("succeeded", "not_applicable")), 1)))
+
+ANALYSIS_FIELDS: Final[Mapping[str, FilterField]] = {
+    "state": FilterField(kind=FieldKind.enum, options=tuple(AnalysisState), help="State of the analysis"),
+    "model": FilterField(kind=FieldKind.text, help="Part of the model's slug"),
+    "app": FilterField(kind=FieldKind.number, help="Number of the app"),
+    "subject": FilterField(kind=FieldKind.text, help="Part of the subject's name"),
+    "path": FilterField(kind=FieldKind.text, help="Part of the subject's path"),
+    "profile": FilterField(kind=FieldKind.keyword, help="quick, standard or deep"),
+    "created": FilterField(kind=FieldKind.time, help="When it was accepted, such as >=-7d"),
+    "files": FilterField(kind=FieldKind.number, help="Files examined"),
+}
+ANALYSIS_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "state": AnalysisRow.__table__.c.state,
+    "model": AppRow.__table__.c.model,
+    "app": AppRow.__table__.c.number,
+    "subject": SubjectRow.__table__.c.name,
+    "path": SubjectRow.__table__.c.path,
+    "profile": AnalysisRow.__table__.c.profile,
+    "created": AnalysisRow.__table__.c.created_at,
+    "files": AnalysisRow.__table__.c.files_count,
+}
+
+
+def _select_analyses() -> Select[tuple[AnalysisRow, SubjectRow, str | None, int | None]]:
+    return (
+        select(AnalysisRow, SubjectRow, AppRow.model, AppRow.number)
+        .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
+        .outerjoin(AppRow, AppRow.app_id == SubjectRow.app_id)
+    )
+
+
+async def get_analysis(session: AsyncSession, project_id: UUID, analysis_id: UUID) -> Analysis:
+    """Return one analysis.
+
+    Raises:
+        NotFound: The project has no such analysis.
+    """
+    rows = (
+        await session.execute(
+            _select_analyses().where(AnalysisRow.analysis_id == analysis_id, AnalysisRow.project_id == project_id)
+        )
+    ).all()
+    if not rows:
+        raise NotFound(
+            "analysis.not_found", "There is no such analysis.", "List the analyses with `referee analysis list`."
+        )
+    return (await _views(session, rows))[0]
+
+
+async def list_analyses(
+    session: AsyncSession,
+    project_id: UUID,
+    *,
+    where: Filter | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[Analysis]:
+    """Return analyses, newest first."""
+    conditions = [AnalysisRow.project_id == project_id]
+    if where is not None and where.terms:
+        conditions.append(to_where(where, ANALYSIS_COLUMNS))
+    counted = select(func.count()).select_from(
+        _select_analyses().where(*conditions).with_only_columns(AnalysisRow.analysis_id).subquery()
+    )
+    total_count = await session.scalar(counted) or 0
+    statement = _select_analyses().where(*conditions).order_by(AnalysisRow.sequence.desc()).limit(limit + 1)
+    if cursor is not None:
+        (before,) = decode_cursor(cursor, "analyses")
+        statement = statement.where(AnalysisRow.sequence < int(str(before)))
+    rows = (await session.execute(statement)).all()
+    items = await _views(session, rows[:limit])
+    next_cursor = encode_cursor("analyses", [items[-1].sequence]) if len(rows) > limit else None
+    return Page(tuple(items), total_count, limit, next_cursor)
+
+
+async def get_subject_analyses(
+    session: AsyncSession, project_id: UUID, subject_id: UUID, *, limit: int = 20
+) -> tuple[Analysis, ...]:
+    """Return the latest analyses of one subject, newest first."""
+    statement = (
+        _select_analyses()
+        .where(AnalysisRow.project_id == project_id, AnalysisRow.subject_id == subject_id)
+        .order_by(AnalysisRow.sequence.desc())
+        .limit(limit)
+    )
+    return tuple(await _views(session, (await session.execute(statement)).all()))
+
+
+async def count_analyses_by_state(session: AsyncSession, project_id: UUID) -> dict[AnalysisState, int]:
+    """Return how many analyses are in each state; states without any are 0."""
+    rows = await session.execute(
+        select(AnalysisRow.state, func.count()).where(AnalysisRow.project_id == project_id).group_by(AnalysisRow.state)
+    )
+    counts = dict.fromkeys(AnalysisState, 0)
+    counts.update({AnalysisState(state): count for state, count in rows})
+    return counts
+
+
+async def count_outcomes(session: AsyncSession, project_id: UUID) -> tuple[Facet, ...]:
+    """Return how many tool runs ended in each outcome, by tool: ``Facet(tool, outcome, count)``."""
+    rows = await session.execute(
+        select(ToolRunRow.tool, ToolRunRow.outcome, func.count())
+        .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
+        .where(AnalysisRow.project_id == project_id, ToolRunRow.outcome.is_not(None))
+        .group_by(ToolRunRow.tool, ToolRunRow.outcome)
+        .order_by(ToolRunRow.tool, ToolRunRow.outcome)
+    )
+    return tuple(Facet(tool, str(outcome), count) for tool, outcome, count in rows)
+
+
+async def count_by_severity(
+    session: AsyncSession, analysis_ids: Sequence[UUID]
+) -> dict[UUID, SeverityCounts]:
+    """Return the occurrences of each analysis by severity, suppressed ones apart."""
+    is_suppressed = OccurrenceRow.suppression.is_not(None)
+    rows = await session.execute(
+        select(OccurrenceRow.analysis_id, OccurrenceRow.severity, is_suppressed, func.count())
+        .where(OccurrenceRow.analysis_id.in_(analysis_ids))
+        .group_by(OccurrenceRow.analysis_id, OccurrenceRow.severity, is_suppressed)
+    )
+    counts: dict[UUID, dict[str, int]] = {}
+    for analysis_id, severity, suppressed, count in rows:
+        by_name = counts.setdefault(analysis_id, {})
+        name = "suppressed" if suppressed else severity
+        by_name[name] = by_name.get(name, 0) + count
+    return {analysis_id: SeverityCounts(**by_name) for analysis_id, by_name in counts.items()}
+
+
+async def list_tool_runs(session: AsyncSession, analysis_id: UUID) -> tuple[ToolRun, ...]:
+    """Return the completeness ledger of an analysis: every planned tool, by service and name. At most all tools."""
+    rows = await session.scalars(
+        select(ToolRunRow).where(ToolRunRow.analysis_id == analysis_id).order_by(ToolRunRow.service, ToolRunRow.tool)
+    )
+    return tuple(_tool_run(row) for row in rows)
+
+
+async def list_measurements(session: AsyncSession, analysis_id: UUID, *, limit: int = 1000) -> tuple[Measured, ...]:
+    """Return measurements about the whole subject first, then those about places."""
+    rows = await session.execute(
+        select(MeasurementRow, ToolRunRow.tool)
+        .join(ToolRunRow, ToolRunRow.tool_run_id == MeasurementRow.tool_run_id)
+        .where(MeasurementRow.analysis_id == analysis_id)
+        .order_by(MeasurementRow.path.is_not(None), ToolRunRow.tool, MeasurementRow.ordinal)
+        .limit(limit)
+    )
+    return tuple(
+        Measured(
+            tool=tool, name=row.name, value=row.value, unit=row.unit, better=row.better, path=row.path,
+            start_line=row.start_line,
+        )
+        for row, tool in rows
+    )  # fmt: skip
+
+
+async def list_manifest_entries(session: AsyncSession, analysis_id: UUID) -> tuple[ManifestEntry, ...]:
+    """Return the artifacts of an analysis by name."""
+    rows = await session.scalars(
+        select(ManifestEntryRow).where(ManifestEntryRow.analysis_id == analysis_id).order_by(ManifestEntryRow.name)
+    )
+    return tuple(
+        ManifestEntry(name=row.name, sha256=row.sha256, size_bytes=row.size_bytes, media_type=row.media_type)
+        for row in rows
+    )
+
+
+async def _views(
+    session: AsyncSession, rows: Sequence[Row[tuple[AnalysisRow, SubjectRow, str | None, int | None]]]
+) -> list[Analysis]:
+    ids = [row[0].analysis_id for row in rows]
+    runs = await session.execute(
+        select(ToolRunRow.analysis_id, func.count(), _ENDED, _COMPLETE)
+        .where(ToolRunRow.analysis_id.in_(ids))
+        .group_by(ToolRunRow.analysis_id)
+    )
+    run_counts = {analysis_id: (planned, ended, complete) for analysis_id, planned, ended, complete in runs}
+    severities = await count_by_severity(session, ids)
+    return [
+        _analysis(row, subject, model, number, run_counts.get(row.analysis_id, (0, 0, 0)), severities)
+        for row, subject, model, number in rows
+    ]
+
+
+def _analysis(
+    row: AnalysisRow,
+    subject: SubjectRow,
+    model: str | None,
+    number: int | None,
+    run_counts: tuple[int, int, int],
+    severities: Mapping[UUID, SeverityCounts],
+) -> Analysis:
+    tools_count, ended_count, complete_count = run_counts
+    return Analysis(
+        analysis_id=row.analysis_id,
+        sequence=row.sequence,
+        project_id=row.project_id,
+        subject=Subject(
+            subject_id=subject.subject_id,
+            kind=SubjectKind(subject.kind),
+            name=subject.name,
+            path=subject.path,
+            app_id=subject.app_id,
+            model=model,
+            number=number,
+        ),
+        job_id=row.job_id,
+        state=AnalysisState(row.state),
+        reason=row.reason,
+        profile=row.profile,
+        is_cache_allowed=row.is_cache_allowed,
+        source_digest=row.source_digest,
+        files_count=row.files_count,
+        excluded_count=row.excluded_count,
+        results_path=row.results_path,
+        created_at=row.created_at,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+        tools_count=tools_count,
+        ended_count=ended_count,
+        complete_count=complete_count,
+        severities=severities.get(row.analysis_id, SeverityCounts()),
+    )
+
+
+def _tool_run(row: ToolRunRow) -> ToolRun:
+    return ToolRun(
+        tool_run_id=row.tool_run_id,
+        analysis_id=row.analysis_id,
+        position=row.position,
+        tool=row.tool,
+        service=Service(row.service),
+        parameters=row.parameters_json,
+        attempts_count=row.attempts_count,
+        outcome=None if row.outcome is None else Outcome(row.outcome),
+        reason=row.reason,
+        did_run=row.did_run,
+        exit_meaning=None if row.exit_meaning is None else ExitMeaning(row.exit_meaning),
+        exit_code=row.exit_code,
+        parse_state=None if row.parse_state is None else ParseState(row.parse_state),
+        findings_count=row.findings_count,
+        suppressed_count=row.suppressed_count,
+        version=row.version,
+        cached_from_tool_run_id=row.cached_from_tool_run_id,
+        command=_strings(row.command_json),
+        isolation=row.isolation_json,
+        coverage=row.coverage_json,
+        notices=_strings(row.notices_json),
+        raw=row.raw_json or {},
+        sarif_sha256=row.sarif_sha256,
+        findings_digest=row.findings_digest,
+        duration_ms=row.duration_ms,
+        cpu_ms=row.cpu_ms,
+        peak_memory_bytes=row.peak_memory_bytes,
+        started_at=row.started_at,
+        finished_at=row.finished_at,
+    )
+
+
+def _strings(values: list[JsonValue] | None) -> tuple[str, ...]:
+    return tuple(str(value) for value in values or ())
+
+

@@ -1,0 +1,258 @@
+"""What became of one tool run, before it is in the database.
+
+Pure values and pure functions: the outcome is decided here from the four
+facts (did it run, what its exit meant, did its output parse, how many
+findings), and findings get their fingerprint and code line.
+
+Not here: running (``running.py``) and storing (``recording.py``).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+from referee.core.findings import Coverage, JsonValue, Measurement, Rule, ToolFinding, ToolReport
+from referee.core.sources import SourceSnapshot
+from referee.core.vocabulary import ExitMeaning, Outcome, ParseState
+from referee.foundation.store import Artifact
+from referee.tools.contract import RawOutput, ToolDescription
+from referee.tools.fingerprints import FingerprintBook
+
+__all__ = [
+    "PreparedOccurrence",
+    "RawStream",
+    "ToolRunResult",
+    "digest_json",
+    "digest_occurrences",
+    "judge_run",
+    "prepare_occurrences",
+]
+
+_CODE_LINE_CHARACTERS: Final = 500
+"""Kept of a line of code: enough to recognise it; the whole file is an artifact."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreparedOccurrence:
+    """A finding with everything its rows need."""
+
+    finding: ToolFinding
+    fingerprint: str
+    cluster_key: str | None
+    code_line: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RawStream:
+    """One stream of verbatim output, as an artifact."""
+
+    artifact: Artifact
+    total_bytes: int
+    is_truncated: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRunResult:
+    """All there is to record about a tool run that has ended."""
+
+    outcome: Outcome
+    reason: str
+    """One sentence: why this outcome, when it is not plain success."""
+    did_run: bool
+    exit_meaning: ExitMeaning
+    parse_state: ParseState
+    exit_code: int | None = None
+    occurrences: tuple[PreparedOccurrence, ...] = ()
+    is_counted: bool = False
+    """Whether the number of findings is known; "0 findings" is said only then."""
+    rules: tuple[Rule, ...] = ()
+    coverage: Coverage | None = None
+    measurements: tuple[Measurement, ...] = ()
+    notices: tuple[str, ...] = ()
+    version: str | None = None
+    adapter_version: int | None = None
+    cache_key: str | None = None
+    command: tuple[str, ...] = ()
+    isolation: Mapping[str, JsonValue] | None = None
+    plan: Mapping[str, JsonValue] | None = None
+    raw: Mapping[str, RawStream] = field(default_factory=dict)
+    sarif: Artifact | None = None
+    sources: Mapping[str, Artifact] = field(default_factory=dict)
+    """Artifacts of the files that findings stand in, by path."""
+    duration_ms: int | None = None
+    cpu_ms: int | None = None
+    peak_memory_bytes: int | None = None
+
+    @property
+    def findings_count(self) -> int | None:
+        """Occurrences that the code does not suppress; None when it cannot be known."""
+        if not self.is_counted:
+            return None
+        return sum(occurrence.finding.suppression is None for occurrence in self.occurrences)
+
+    @property
+    def suppressed_count(self) -> int | None:
+        """Occurrences that the code suppresses; None when it cannot be known."""
+        if not self.is_counted:
+            return None
+        return sum(occurrence.finding.suppression is not None for occurrence in self.occurrences)
+
+    @property
+    def artifacts(self) -> tuple[Artifact, ...]:
+        """Every artifact this result refers to."""
+        found = [stream.artifact for stream in self.raw.values()]
+        found.extend(self.sources.values())
+        if self.sarif is not None:
+            found.append(self.sarif)
+        return tuple(found)
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Outcome and facts of a run."""
+
+    outcome: Outcome
+    reason: str
+    did_run: bool
+    exit_meaning: ExitMeaning
+    parse_state: ParseState
+
+
+def judge_run(
+    description: ToolDescription, raw: RawOutput, report: ToolReport | None, unreadable: str | None
+) -> Verdict:
+    """Decide a run's outcome from what ended, what was printed and what could be read.
+
+    Args:
+        description: The tool's.
+        raw: Its output.
+        report: What was parsed; None when nothing could be.
+        unreadable: Why nothing could be parsed.
+    """
+    match raw.end:
+        case "not_started":
+            return Verdict(
+                Outcome.failed, raw.reason or "It could not be started.", False, ExitMeaning.not_run,
+                ParseState.not_attempted,
+            )  # fmt: skip
+        case "cancelled":
+            return Verdict(
+                Outcome.cancelled, "It was cancelled.", True, ExitMeaning.killed, ParseState.not_attempted
+            )
+        case "timed_out" | "cpu_exceeded":
+            return Verdict(Outcome.timed_out, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable))
+        case "signaled" | "memory_exceeded":
+            return Verdict(Outcome.failed, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable))
+        case "exited":
+            pass
+    meaning = description.exit_codes.get(raw.exit_code if raw.exit_code is not None else -1, ExitMeaning.unknown)
+    if report is None:
+        if meaning in (ExitMeaning.clean, ExitMeaning.findings):
+            outcome = Outcome.parse_error
+        else:
+            outcome = Outcome.failed
+        sentence = unreadable or "Its output could not be read."
+        if outcome is Outcome.failed:
+            sentence = f"It ended with exit code {raw.exit_code}: {sentence}"
+        return Verdict(outcome, sentence, True, meaning, ParseState.unreadable)
+    if report.failure is not None:
+        state = ParseState.partial if report.is_partial else ParseState.parsed
+        outcome = Outcome.parse_error if report.is_partial else Outcome.failed
+        return Verdict(outcome, report.failure, True, meaning, state)
+    if report.is_partial:
+        return Verdict(
+            Outcome.parse_error, "Its output is incomplete.", True, meaning, ParseState.partial
+        )
+    if meaning is ExitMeaning.usage_error:
+        return Verdict(
+            Outcome.failed, f"It refused its command line (exit code {raw.exit_code}).", True, meaning,
+            ParseState.parsed,
+        )  # fmt: skip
+    if meaning in (ExitMeaning.error, ExitMeaning.unknown) and not report.coverage.examined_count:
+        return Verdict(
+            Outcome.failed,
+            f"It ended with exit code {raw.exit_code} and examined nothing.",
+            True,
+            meaning,
+            ParseState.parsed,
+        )
+    return Verdict(Outcome.succeeded, "", True, meaning, ParseState.parsed)
+
+
+def prepare_occurrences(
+    description: ToolDescription, report: ToolReport, snapshot: SourceSnapshot
+) -> tuple[PreparedOccurrence, ...]:
+    """Give each finding of a report its code line, fingerprint and cluster. Reads source files; blocking."""
+    book = FingerprintBook(description)
+    lines = _SourceLines(snapshot)
+    prepared = []
+    for finding in report.findings:
+        code_line = lines.line(finding)
+        prepared.append(
+            PreparedOccurrence(
+                finding=finding,
+                fingerprint=book.fingerprint(finding, code_line),
+                cluster_key=book.cluster_key(finding, code_line),
+                code_line=code_line[:_CODE_LINE_CHARACTERS],
+            )
+        )
+    return tuple(prepared)
+
+
+def digest_json(value: object) -> str:
+    """Return the SHA-256 of a value's canonical JSON: sorted keys, no spaces, UTF-8.
+
+    Source:
+        RFC 8785 for the idea; numbers here are integers, booleans and short decimals, which
+        Python and JSON write alike.
+    """
+    return hashlib.sha256(
+        json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, default=list).encode()
+    ).hexdigest()
+
+
+def digest_occurrences(rows: Iterable[Sequence[object]]) -> str:
+    """Return the SHA-256 over stored occurrence rows, in the order of their ordinals."""
+    digest = hashlib.sha256(b"referee-occurrences-1\0")
+    for row in rows:
+        digest.update(json.dumps(list(row), separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def dump_coverage(coverage: Coverage) -> dict[str, JsonValue]:
+    """Return a coverage as the JSON that is stored and shown."""
+    data = asdict(coverage)
+    data["holes"] = [asdict(hole) for hole in coverage.holes]
+    return data
+
+
+class _SourceLines:
+    """Lines of snapshot files, read once each."""
+
+    def __init__(self, snapshot: SourceSnapshot) -> None:
+        self._snapshot = snapshot
+        self._lines: dict[str, list[str]] = {}
+
+    def line(self, finding: ToolFinding) -> str:
+        location = finding.location
+        if location is None or location.start_line is None or location.path not in self._snapshot.by_path:
+            return ""
+        lines = self._lines.get(location.path)
+        if lines is None:
+            data = (self._snapshot.root / location.path).read_bytes()
+            lines = data.decode("utf-8", "replace").replace("\0", "\ufffd").split("\n")
+            self._lines[location.path] = lines
+        if not 1 <= location.start_line <= len(lines):
+            return ""
+        return lines[location.start_line - 1].rstrip("\r")
+
+
+def _parse_state(report: ToolReport | None, unreadable: str | None) -> ParseState:
+    if report is not None:
+        return ParseState.partial
+    return ParseState.not_attempted if unreadable is None else ParseState.unreadable

@@ -1,0 +1,196 @@
+"""Verbs of the apps room: where a source lies, and the apps that are known."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import func, select
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from referee.apps.tables import AppRow
+from referee.core.errors import Forbidden, InvalidInput, NotFound
+from referee.core.ids import new_id
+from referee.core.pages import DEFAULT_LIMIT, Page
+from referee.foundation.store import decode_cursor, encode_cursor
+
+__all__ = ["App", "SourceLocation", "count_apps", "ensure_app", "get_app", "list_apps", "locate_source"]
+
+_MODEL_LAYOUTS: Final = (
+    re.compile(r"(?:^|/)models/(?P<model>[^/]+)/app(?P<number>[1-9][0-9]{0,5})/?$"),
+    re.compile(r"(?:^|/)generated/apps/(?P<model>[^/]+)/app(?P<number>[1-9][0-9]{0,5})/?$"),
+)
+"""Folder layouts that name the model and number of an app by themselves."""
+
+_MODEL_SLUG: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")
+
+
+@dataclass(frozen=True, slots=True)
+class SourceLocation:
+    """A folder that a person named, checked, and the app it holds if it is one."""
+
+    path: Path
+    """Absolute and resolved."""
+    model: str | None
+    number: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class App:
+    """One generated web app."""
+
+    app_id: UUID
+    project_id: UUID
+    model: str
+    template: str | None
+    number: int
+    path: str
+    created_at: datetime
+
+
+def locate_source(
+    text: str, *, allowed_roots: Sequence[Path], model: str | None = None, number: int | None = None
+) -> SourceLocation:
+    """Check a path that a person named and tell which app it is.
+
+    Args:
+        text: A path, absolute or relative to the working folder.
+        allowed_roots: Folders below which paths may lie; empty allows any.
+        model: The model's slug, when the caller names it.
+        number: The app's number, when the caller names it.
+
+    Raises:
+        InvalidInput: The path is empty, absent, no folder, unreadable or a loop of links; or only one of
+            ``model`` and ``number`` is given, or they are malformed.
+        Forbidden: It lies outside the allowed roots.
+    """
+    path = _resolve_folder(text)
+    roots = [root.resolve() for root in allowed_roots]
+    if roots and not any(path == root or root in path.parents for root in roots):
+        raise Forbidden(
+            "source.outside_roots",
+            f"The folder {str(path)!r} lies outside the folders this server may read.",
+            "Use a folder below one of REFEREE_ALLOWED_ROOTS, or add it there.",
+        )
+    if (model is None) != (number is None):
+        raise InvalidInput(
+            "app.incomplete", "An app is named by its model and its number together.", "Give both --model and --app."
+        )
+    if model is None or number is None:
+        return SourceLocation(path, *_recognise_app(path))
+    if not _MODEL_SLUG.match(model):
+        raise InvalidInput(
+            "app.model_invalid",
+            f"{model!r} is not a model slug.",
+            "Use letters, digits, dots, dashes and underscores, at most 120 of them, beginning with a letter or digit.",
+        )
+    if not 1 <= number < 1_000_000:
+        raise InvalidInput("app.number_invalid", "An app's number is between 1 and 999999.", "Give such a number.")
+    return SourceLocation(path, model, number)
+
+
+async def ensure_app(
+    session: AsyncSession, *, project_id: UUID, model: str, number: int, path: Path, template: str | None = None
+) -> App:
+    """Return the app ``model`` × ``number``, creating it if it is new. Its path becomes the one given."""
+    statement = insert(AppRow).values(
+        app_id=new_id(), project_id=project_id, model=model, number=number, path=str(path), template=template
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["project_id", "model", "number"], set_={"path": statement.excluded.path}
+    )
+    row = (await session.execute(statement.returning(AppRow))).scalar_one()
+    return _view(row)
+
+
+async def get_app(session: AsyncSession, project_id: UUID, app_id: UUID) -> App:
+    """Return one app.
+
+    Raises:
+        NotFound: The project has no such app.
+    """
+    row = await session.get(AppRow, app_id)
+    if row is None or row.project_id != project_id:
+        raise NotFound("app.not_found", "There is no such app.", "List the apps with `referee app list`.")
+    return _view(row)
+
+
+async def list_apps(
+    session: AsyncSession,
+    project_id: UUID,
+    *,
+    model: str | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
+) -> Page[App]:
+    """Return apps by model and number; ``model`` keeps slugs that contain it, in any case."""
+    conditions = [AppRow.project_id == project_id]
+    if model:
+        conditions.append(AppRow.model.icontains(model, autoescape=True))
+    total_count = await session.scalar(select(func.count()).select_from(AppRow).where(*conditions)) or 0
+    statement = select(AppRow).where(*conditions).order_by(AppRow.model, AppRow.number).limit(limit + 1)
+    if cursor is not None:
+        after_model, after_number = decode_cursor(cursor, "apps")
+        statement = statement.where(
+            (AppRow.model > str(after_model))
+            | ((AppRow.model == str(after_model)) & (AppRow.number > int(str(after_number))))
+        )
+    rows = (await session.scalars(statement)).all()
+    has_more = len(rows) > limit
+    kept = rows[:limit]
+    next_cursor = encode_cursor("apps", [kept[-1].model, kept[-1].number]) if has_more else None
+    return Page(tuple(_view(row) for row in kept), total_count, limit, next_cursor)
+
+
+async def count_apps(session: AsyncSession, project_id: UUID) -> int:
+    """Return how many apps the project has."""
+    return await session.scalar(select(func.count()).select_from(AppRow).where(AppRow.project_id == project_id)) or 0
+
+
+def _resolve_folder(text: str) -> Path:
+    if not text.strip() or "\0" in text:
+        raise InvalidInput("source.path_empty", "No folder was named.", "Give the path of the app's folder.")
+    try:
+        path = Path(text).expanduser().resolve(strict=True)
+    except FileNotFoundError as error:
+        raise InvalidInput("source.absent", f"There is no folder {text!r}.", "Check the path.") from error
+    except (OSError, RuntimeError) as error:
+        raise InvalidInput(
+            "source.unreadable",
+            f"The path {text!r} cannot be followed: it is a loop of links or not accessible.",
+            "Check the path and its permissions.",
+        ) from error
+    if not path.is_dir():
+        raise InvalidInput("source.not_folder", f"{text!r} is not a folder.", "Name the folder that holds the app.")
+    if not os.access(path, os.R_OK | os.X_OK):
+        raise InvalidInput(
+            "source.unreadable", f"The folder {text!r} cannot be read.", "Check the path and its permissions."
+        )
+    try:
+        str(path).encode()
+    except UnicodeEncodeError as error:
+        raise InvalidInput(
+            "source.path_not_utf8",
+            f"The name of the folder {os.fsencode(path)!r} is not UTF-8.",
+            "Rename it or name it through a link.",
+        ) from error
+    return path
+
+
+def _recognise_app(path: Path) -> tuple[str | None, int | None]:
+    for layout in _MODEL_LAYOUTS:
+        match = layout.search(path.as_posix())
+        if match and _MODEL_SLUG.match(match["model"]):
+            return match["model"], int(match["number"])
+    return None, None
+
+
+def _view(row: AppRow) -> App:
+    return App(row.app_id, row.project_id, row.model, row.template, row.number, row.path, row.created_at)
