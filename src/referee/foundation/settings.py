@@ -1,0 +1,266 @@
+"""Every setting of Referee: its name with the unit, its default, its range and what it does.
+
+A setting ``port`` is the environment variable ``REFEREE_PORT``; the command
+line passes its options as overrides. Settings are read once by the program
+that starts and handed on as an argument, never looked up again.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Annotated, Literal, TypeAlias
+
+from pydantic import Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from referee.core.errors import InvalidInput
+
+__all__ = ["Settings", "load_settings"]
+
+MEGABYTE = 1_000_000
+MEBIBYTE = 1 << 20
+
+Roots: TypeAlias = Annotated[list[Path], NoDecode]
+
+
+def _default_home() -> Path:
+    """Return ``$XDG_DATA_HOME/referee``; for root, whose services keep their data there, ``/var/lib/referee``."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/referee")
+    data_home = os.environ.get("XDG_DATA_HOME", "")
+    if not Path(data_home).is_absolute():
+        return Path.home() / ".local" / "share" / "referee"
+    return Path(data_home) / "referee"
+
+
+def _default_tool_slots_count() -> int:
+    return max(1, min(os.cpu_count() or 1, 8))
+
+
+class Settings(BaseSettings):
+    """What can be set, by environment variable ``REFEREE_<NAME>`` or by an argument of the same name."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="REFEREE_", frozen=True, extra="forbid", validate_default=True
+    )
+
+    home: Path = Field(
+        default_factory=_default_home,
+        description="Folder that holds everything Referee keeps: database, artifacts, tools, results, logs.",
+    )
+
+    database_url: str | None = Field(
+        default=None,
+        description="Your own PostgreSQL 15 or newer, such as postgresql://user:password@host/referee; "
+        "without it the embedded server runs below home.",
+    )
+    database_pool_count: int = Field(
+        default=10, ge=1, le=50, description="Database connections one process holds at most."
+    )
+    database_idle_stop_s: float = Field(
+        default=5.0,
+        ge=0.0,
+        le=86_400.0,
+        description="Seconds the embedded database keeps running after the last program has left.",
+    )
+    database_start_timeout_s: float = Field(
+        default=60.0,
+        ge=1.0,
+        le=3600.0,
+        description="Seconds to wait for the database to start, crash recovery included.",
+    )
+    database_statement_timeout_s: float = Field(
+        default=60.0,
+        ge=0.1,
+        le=3600.0,
+        description="Seconds after which the database gives up one statement.",
+    )
+
+    tools_dir: Path | None = Field(
+        default=None, description="Folder of the tools' own environments; without it, tools below home."
+    )
+
+    host: str = Field(default="127.0.0.1", min_length=1, description="Address the server listens on.")
+    port: int = Field(
+        default=8765, ge=0, le=65_535, description="Port the server listens on; 0 takes a free one."
+    )
+    allowed_roots: Roots = Field(
+        default_factory=list,
+        description="Folders below which subjects may lie, separated as in PATH; empty allows any readable "
+        "path while the server listens on loopback only.",
+    )
+    theme_cookie: str = Field(
+        default="referee_theme",
+        pattern=r"^[A-Za-z0-9_-]{1,64}$",
+        description="Name of the cookie that keeps light or dark.",
+    )
+
+    worker_tool_slots_count: int = Field(
+        default_factory=_default_tool_slots_count,
+        ge=1,
+        le=256,
+        description="Tools one worker runs at the same time.",
+    )
+    lease_ttl_s: float = Field(
+        default=15.0,
+        ge=1.0,
+        le=600.0,
+        description="Seconds without a beat after which a worker counts as dead.",
+    )
+    lease_beat_s: float = Field(
+        default=3.0, ge=0.1, le=200.0, description="Seconds between two beats of a worker."
+    )
+    queue_max_count: int = Field(
+        default=10_000, ge=1, le=1_000_000, description="Jobs that may wait; further ones are refused."
+    )
+    queue_poll_s: float = Field(
+        default=0.1, ge=0.01, le=60.0, description="Seconds between two looks of a worker into a queue."
+    )
+
+    max_subject_files_count: int = Field(
+        default=20_000, ge=1, le=10_000_000, description="Files one subject may have."
+    )
+    max_subject_bytes: int = Field(
+        default=500 * MEGABYTE, ge=1, le=1_000_000 * MEGABYTE, description="Bytes one subject may have."
+    )
+    max_file_bytes: int = Field(
+        default=10 * MEGABYTE,
+        ge=1,
+        le=100_000 * MEGABYTE,
+        description="Bytes one file of a subject may have; larger files are excluded and counted.",
+    )
+    raw_output_max_bytes: int = Field(
+        default=32 * MEBIBYTE,
+        ge=1024,
+        le=4096 * MEBIBYTE,
+        description="Bytes of a tool's raw output that are kept; more is cut and marked so.",
+    )
+    install_timeout_s: float = Field(
+        default=900.0, ge=1.0, le=86_400.0, description="Seconds the installation of one tool may take."
+    )
+
+    log_format: Literal["console", "json"] = Field(
+        default="console",
+        description="Form of the log on standard error: for people, or one JSON object a line.",
+    )
+    log_level: Literal["debug", "info", "warning", "error"] = Field(
+        default="info", description="Least severity that is logged."
+    )
+
+    @field_validator("allowed_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: object) -> object:
+        """Read a list of folders the way PATH is written."""
+        if isinstance(value, str):
+            return [part for part in value.split(os.pathsep) if part]
+        return value
+
+    @field_validator("database_url", mode="before")
+    @classmethod
+    def _empty_url_is_none(cls, value: object) -> object:
+        return None if isinstance(value, str) and not value.strip() else value
+
+    @field_validator("home", "tools_dir")
+    @classmethod
+    def _make_absolute(cls, value: Path | None) -> Path | None:
+        """Expand ``~`` and fix the path now, so that a later change of folder moves nothing."""
+        return None if value is None else Path(os.path.abspath(value.expanduser()))  # noqa: PTH100 - symlinks stay
+
+    @field_validator("allowed_roots")
+    @classmethod
+    def _make_roots_absolute(cls, value: list[Path]) -> list[Path]:
+        return [Path(os.path.abspath(root.expanduser())) for root in value]  # noqa: PTH100 - symlinks stay
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Folder of stored bytes, addressed by SHA-256."""
+        return self.home / "artifacts"
+
+    @property
+    def snapshots_dir(self) -> Path:
+        """Folder of read-only copies of subjects."""
+        return self.home / "snapshots"
+
+    @property
+    def scratch_dir(self) -> Path:
+        """Folder of work in progress; nothing in it is needed after the process that made it."""
+        return self.home / "scratch"
+
+    @property
+    def results_dir(self) -> Path:
+        """Folder of the result files for people and other programs."""
+        return self.home / "results"
+
+    @property
+    def advisories_dir(self) -> Path:
+        """Folder of the advisory store."""
+        return self.home / "advisories"
+
+    @property
+    def logs_dir(self) -> Path:
+        """Folder of log files."""
+        return self.home / "logs"
+
+    @property
+    def database_dir(self) -> Path:
+        """Folder of the embedded database cluster."""
+        return self.home / "database"
+
+    @property
+    def backups_dir(self) -> Path:
+        """Folder of the database dumps that an upgrade makes first."""
+        return self.home / "backups"
+
+    @property
+    def tools_path(self) -> Path:
+        """Folder of the tools' own environments."""
+        return self.tools_dir or self.home / "tools"
+
+    def ensure_home(self) -> Path:
+        """Make the home folder if it is absent, and prove that it can be written.
+
+        New folders are 0711: a tool's unprivileged user may pass through to what is
+        given to it, and nobody else may list what is there.
+
+        Raises:
+            InvalidInput: It cannot be made, is no folder, or cannot be written.
+        """
+        try:
+            self.home.mkdir(mode=0o711, parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=self.home):
+                pass
+        except OSError as error:
+            raise InvalidInput(
+                "settings.home_not_writable",
+                f"The folder {self.home} cannot be written: {error.strerror or error}.",
+                "Give a folder of your own by REFEREE_HOME, or change the owner of this one.",
+                home=str(self.home),
+            ) from error
+        return self.home
+
+
+def load_settings(**overrides: object) -> Settings:
+    """Return the settings of the environment, with ``overrides`` on top.
+
+    An override of None means "not given", which is what an absent command line option is.
+
+    Raises:
+        InvalidInput: A value is out of its range or cannot be understood; the first such is named.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    try:
+        return Settings(**given)  # type: ignore[arg-type]  # the model checks each value itself
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        name = ".".join(str(part) for part in first["loc"]) or "settings"
+        known = name in Settings.model_fields
+        raise InvalidInput(
+            "settings.invalid",
+            f"The setting {name} is not usable: {first['msg']}.",
+            f"Set REFEREE_{name.upper()} or the option of that name: {Settings.model_fields[name].description}"
+            if known
+            else "Run `referee settings` for the names that exist.",
+            setting=name,
+        ) from error

@@ -1,0 +1,340 @@
+"""Stored bytes, addressed by their SHA-256: kept once, never changed, checked on every read.
+
+The folder form is here; another form needs only the methods of
+``ArtifactStore``. A put that returns means: the bytes and their name are on
+disk, fsynced. Bytes that no row refers to are harmless.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import hashlib
+import os
+import re
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import Counter
+
+from referee.core.errors import (
+    IntegrityError,
+    InvalidInput,
+    NotFound,
+    PayloadTooLarge,
+    RefereeError,
+    StorageFull,
+)
+from referee.foundation.metrics import REGISTRY
+from referee.foundation.settings import Settings
+
+__all__ = ["Artifact", "ArtifactStore", "FolderArtifacts", "open_artifacts"]
+
+_CHUNK_BYTES = 1 << 20
+"""Bytes held in memory at a time."""
+
+_LEFTOVER_AGE_S = 3600.0
+"""A temporary file older than this belongs to a process that died: no put takes that long."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+_FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+
+_WRITES = Counter(
+    "referee_store_artifact_writes_total", "Artifacts put, new or already there.", registry=REGISTRY
+)
+_WRITTEN = Counter("referee_store_artifact_written_bytes_total", "Bytes of new artifacts.", registry=REGISTRY)
+_FAILURES = Counter(
+    "referee_store_artifact_failures_total", "Artifact operations that failed.", ["reason"], registry=REGISTRY
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """Bytes in the store."""
+
+    sha256: str
+    """64 lower-case hexadecimal digits."""
+    size_bytes: int
+    media_type: str
+
+
+class ArtifactStore(Protocol):
+    """Keeps bytes under their SHA-256."""
+
+    async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
+        """Store bytes, unless they are there already.
+
+        Raises:
+            StorageFull: There is no room; nothing was stored.
+        """
+        ...
+
+    async def put_file(self, path: Path, media_type: str) -> Artifact:
+        """Store a copy of a file, unless its bytes are there already.
+
+        Raises:
+            NotFound: There is no such file.
+            StorageFull: There is no room; nothing was stored.
+        """
+        ...
+
+    async def read_bytes(self, sha256: str, *, max_bytes: int | None = None) -> bytes:
+        """Return the bytes, after checking their digest.
+
+        Raises:
+            NotFound: Nothing is stored under that digest.
+            PayloadTooLarge: There are more than ``max_bytes``.
+            IntegrityError: The stored bytes have changed.
+        """
+        ...
+
+    def stream(self, sha256: str) -> AsyncIterator[bytes]:
+        """Yield the bytes in pieces; the last one only after the digest was checked.
+
+        Raises:
+            NotFound: Nothing is stored under that digest.
+            IntegrityError: The stored bytes have changed.
+        """
+        ...
+
+    async def check(self, sha256: str, *, size_bytes: int | None = None) -> str | None:
+        """Read everything again. Returns None when it is as stored, else one sentence: missing, cut or altered."""
+        ...
+
+
+def open_artifacts(settings: Settings) -> ArtifactStore:
+    """Return the artifact store of these settings.
+
+    Raises:
+        InvalidInput: Its folder cannot be written.
+    """
+    settings.ensure_home()
+    return FolderArtifacts(settings.artifacts_dir)
+
+
+class FolderArtifacts:
+    """Artifacts in a folder: ``ab/cd/<sha256>``, read-only files."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._temporary = root / "tmp"
+        with _explained_errors():
+            root.mkdir(mode=0o700, exist_ok=True)
+            self._temporary.mkdir(mode=0o700, exist_ok=True)
+            self._sweep_leftovers()
+
+    async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
+        """Store bytes, unless they are there already."""
+        return await asyncio.to_thread(self._put, _slice(data), media_type)
+
+    async def put_file(self, path: Path, media_type: str) -> Artifact:
+        """Store a copy of a file, unless its bytes are there already."""
+        return await asyncio.to_thread(self._put_file, path, media_type)
+
+    async def read_bytes(self, sha256: str, *, max_bytes: int | None = None) -> bytes:
+        """Return the bytes, after checking their digest."""
+        return await asyncio.to_thread(self._read, sha256, max_bytes)
+
+    async def stream(self, sha256: str) -> AsyncIterator[bytes]:
+        """Yield the bytes in pieces of at most 1 MiB; the last one only after the digest was checked."""
+        pieces = self._read_pieces(sha256)
+        previous: bytes | None = None
+        while (piece := await asyncio.to_thread(next, pieces, None)) is not None:
+            if previous is not None:
+                yield previous
+            previous = piece
+        if previous is not None:
+            yield previous
+
+    async def check(self, sha256: str, *, size_bytes: int | None = None) -> str | None:
+        """Read everything again and say what is wrong, if anything is."""
+        return await asyncio.to_thread(self._check, sha256, size_bytes)
+
+    def path_of(self, sha256: str) -> Path:
+        """Return where the bytes of a digest lie, whether or not they are there.
+
+        Raises:
+            InvalidInput: It is not a SHA-256.
+        """
+        if not _DIGEST.fullmatch(sha256):
+            raise InvalidInput(
+                "artifact.digest_invalid",
+                f"{sha256[:80]!r} is not a SHA-256.",
+                "Give 64 lower-case hexadecimal digits.",
+            )
+        return self._root / sha256[:2] / sha256[2:4] / sha256
+
+    def _put_file(self, path: Path, media_type: str) -> Artifact:
+        try:
+            with path.open("rb") as source:
+                return self._put(iter(lambda: source.read(_CHUNK_BYTES), b""), media_type)
+        except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+            raise NotFound(
+                "artifact.source_unreadable",
+                f"The file {path} cannot be read: {error.strerror}.",
+                "Check that it exists and is a readable file.",
+            ) from error
+
+    def _put(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
+        digest = hashlib.sha256()
+        size_bytes = 0
+        with _explained_errors():
+            descriptor, name = tempfile.mkstemp(dir=self._temporary)
+            try:
+                with os.fdopen(descriptor, "wb", buffering=0) as file:
+                    for piece in pieces:
+                        digest.update(piece)
+                        size_bytes += len(piece)
+                        _write_all(file.fileno(), piece)
+                    os.fchmod(file.fileno(), 0o440)
+                    os.fsync(file.fileno())
+                is_new = self._link(Path(name), digest.hexdigest())
+            finally:
+                with suppress(FileNotFoundError):
+                    os.unlink(name)  # noqa: PTH108 - mkstemp gives a str
+        _WRITES.inc()
+        if is_new:
+            _WRITTEN.inc(size_bytes)
+        return Artifact(digest.hexdigest(), size_bytes, media_type)
+
+    def _link(self, temporary: Path, sha256: str) -> bool:
+        """Give the file its final name, durably. False when bytes of that name are there already."""
+        target = self.path_of(sha256)
+        is_new = True
+        try:
+            os.link(temporary, target)
+        except FileNotFoundError:
+            self._make_folders(target.parent)
+            return self._link(temporary, sha256)
+        except FileExistsError:
+            if self._is_intact(target, sha256):
+                is_new = False
+            else:
+                os.replace(temporary, target)  # noqa: PTH105 - heals what verify would complain about
+        # Whoever linked it first may not have come to this yet, and we are about to say "stored".
+        _fsync_dir(target.parent)
+        return is_new
+
+    def _make_folders(self, folder: Path) -> None:
+        folder.parent.mkdir(mode=0o700, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        _fsync_dir(folder.parent)
+        _fsync_dir(self._root)
+
+    def _is_intact(self, target: Path, sha256: str) -> bool:
+        with target.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+
+    def _read(self, sha256: str, max_bytes: int | None) -> bytes:
+        path = self.path_of(sha256)
+        if max_bytes is not None and path.exists() and path.stat().st_size > max_bytes:
+            raise PayloadTooLarge(
+                "artifact.too_large",
+                f"The artifact {sha256} has {path.stat().st_size} bytes, more than the {max_bytes} asked for.",
+                "Stream it instead.",
+            )
+        return b"".join(self._read_pieces(sha256))
+
+    def _read_pieces(self, sha256: str) -> Iterator[bytes]:
+        path = self.path_of(sha256)
+        digest = hashlib.sha256()
+        try:
+            file = path.open("rb")
+        except FileNotFoundError as error:
+            _FAILURES.labels("missing").inc()
+            raise NotFound(
+                "artifact.not_found", f"No artifact has the digest {sha256}.", "Run `referee verify`."
+            ) from error
+        with file, _explained_errors():
+            piece = file.read(_CHUNK_BYTES)
+            while piece:
+                digest.update(piece)
+                following = file.read(_CHUNK_BYTES)
+                if not following and digest.hexdigest() != sha256:
+                    break
+                yield piece
+                piece = following
+        if digest.hexdigest() != sha256:
+            _FAILURES.labels("altered").inc()
+            raise IntegrityError(
+                "artifact.altered",
+                f"The bytes stored under {sha256} are not the ones that were stored.",
+                "Run `referee verify` to see everything that depends on them, and restore them from a backup.",
+            )
+
+    def _check(self, sha256: str, size_bytes: int | None) -> str | None:
+        path = self.path_of(sha256)
+        try:
+            with path.open("rb") as file:
+                found_bytes = os.fstat(file.fileno()).st_size
+                if size_bytes is not None and found_bytes < size_bytes:
+                    return f"The artifact {sha256} is cut: {found_bytes} of {size_bytes} bytes are there."
+                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                    return f"The artifact {sha256} is altered: its {found_bytes} bytes have another digest."
+        except FileNotFoundError:
+            return f"The artifact {sha256} is missing."
+        except OSError as error:
+            return f"The artifact {sha256} is unreadable: {error.strerror}."
+        return None
+
+    def _sweep_leftovers(self) -> None:
+        oldest_s = time.time() - _LEFTOVER_AGE_S
+        for leftover in self._temporary.iterdir():
+            with suppress(FileNotFoundError):
+                if leftover.stat().st_mtime < oldest_s:
+                    leftover.unlink()
+
+
+def _slice(data: bytes) -> Iterator[bytes]:
+    view = memoryview(data)
+    return (bytes(view[start : start + _CHUNK_BYTES]) for start in range(0, len(view), _CHUNK_BYTES))
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
+
+
+def _fsync_dir(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    """Turn errors of the operating system into ours, and count them."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL_ERRNOS:
+            _FAILURES.labels("full").inc()
+            raise StorageFull(
+                "storage.full",
+                "The disk of the artifact store is full; nothing was stored.",
+                "Free some space, then try again.",
+            ) from error
+        if error.errno == errno.EIO:
+            _FAILURES.labels("disk").inc()
+            # After a failed fsync the kernel may have dropped the pages: trying again would succeed and lie.
+            raise RefereeError(
+                "storage.disk_failed",
+                "The disk of the artifact store failed to write or read; nothing was acknowledged.",
+                "Check the disk and the system log, then restart Referee.",
+            ) from error
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+            _FAILURES.labels("refused").inc()
+            raise InvalidInput(
+                "storage.not_writable",
+                f"The artifact store cannot be used: {error.strerror}: {error.filename}.",
+                "Give REFEREE_HOME a folder of your own.",
+            ) from error
+        raise
