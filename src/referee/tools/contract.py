@@ -23,8 +23,8 @@ from referee.core.vocabulary import ExitMeaning, Service
 from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
 
 __all__ = [
-    "Installation",
     "InstallKit",
+    "Installation",
     "Parameter",
     "ParameterValue",
     "RawOutput",
@@ -146,7 +146,9 @@ class RawOutput:
     @property
     def truncated(self) -> frozenset[str]:
         """Names of the streams that were cut."""
-        return frozenset(name for name, data in self.streams.items() if self.total_bytes.get(name, 0) > len(data))
+        return frozenset(
+            name for name, data in self.streams.items() if self.total_bytes.get(name, 0) > len(data)
+        )
 
 
 class InstallKit(Protocol):
