@@ -9,7 +9,9 @@ from typing import Literal
 
 __all__ = ["Command", "CommandEnd", "CommandResult", "Isolation", "Limits"]
 
-CommandEnd = Literal["exited", "signaled", "timed_out", "cpu_exceeded", "memory_exceeded", "cancelled", "not_started"]
+CommandEnd = Literal[
+    "exited", "signaled", "timed_out", "cpu_exceeded", "memory_exceeded", "cancelled", "not_started"
+]
 
 MIB = 1024 * 1024
 
@@ -51,6 +53,10 @@ class Limits:
     """Largest single file it may write."""
     output_bytes: int = 64 * MIB
     """Kept of each of stdout and stderr; the rest is read, counted and dropped."""
+    disk_bytes: int = 2048 * MIB
+    """What it may add to its writable folders and its private ``/tmp``, together."""
+    disk_files_count: int = 200_000
+    """Files and folders it may add there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,173 @@
+"""Which isolation this machine can give, found by really running something in it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import Literal
+
+from referee.core.errors import InvalidInput
+from referee.foundation.sandbox.commands import Command, Isolation, Limits
+from referee.foundation.sandbox.launching import Launch, Method, make_spec, read_report, supervisor_command
+from referee.foundation.sandbox.supervisor.spec import Report
+
+__all__ = ["METHOD_VARIABLE", "detect_isolation"]
+
+METHOD_VARIABLE = "REFEREE_SANDBOX_METHOD"
+"""Environment variable that asks for a weaker method than the machine can give."""
+
+METHODS: tuple[Method, ...] = ("bubblewrap", "unprivileged_user", "limits_only")
+PROBE_LIMITS = Limits(wall_s=10)
+
+_found: dict[str, Isolation] = {}
+_lock = Lock()
+
+
+def detect_isolation(*, refresh: bool = False) -> Isolation:
+    """Return the strongest isolation that works here.
+
+    The first call of a process runs a harmless program in each method, strongest first, until one
+    works; later calls return what it found.
+
+    Args:
+        refresh: Forget what was found before.
+
+    Raises:
+        InvalidInput: ``REFEREE_SANDBOX_METHOD`` is not a method.
+    """
+    wanted = os.environ.get(METHOD_VARIABLE, "")
+    if wanted and wanted not in METHODS:
+        raise InvalidInput(
+            "sandbox.unknown_method",
+            f"{METHOD_VARIABLE} is {wanted!r}, which is not an isolation method.",
+            f"Use one of {', '.join(METHODS)}, or unset it.",
+        )
+    with _lock:
+        if refresh:
+            _found.clear()
+        if wanted not in _found:
+            _found[wanted] = _detect(wanted)
+        return _found[wanted]
+
+
+def _detect(wanted: str) -> Isolation:
+    reasons = [f"{METHOD_VARIABLE} asks for it"] if wanted else []
+    first = METHODS.index(wanted) if wanted else 0  # type: ignore[arg-type]  # checked against METHODS by the caller
+    for method in METHODS[first:]:
+        for launch in _list_launches(method):
+            report = _probe(launch)
+            if report["end"] == "exited" and report["exit_code"] == 0:
+                return _describe(launch, report, "; ".join(reasons))
+            reasons.append(f"{method.replace('_', ' ')} does not work here: {report['reason'].rstrip('.')}")
+        reasons.extend(_explain_absence(method))
+    return _describe(Launch(method="limits_only"), None, "; ".join(reasons))
+
+
+def _list_launches(method: Method) -> list[Launch]:
+    """Return the ways to try for a method, strongest first."""
+    is_root = os.geteuid() == 0
+    if method == "bubblewrap":
+        program = shutil.which("bwrap")
+        if program is None:
+            return []
+        can_forbid = b"--disable-userns" in _read_help(program)
+        return [
+            Launch(
+                method=method,
+                bubblewrap=program,
+                can_forbid_namespaces=can_forbid,
+                has_mounts=is_root,
+                has_user=is_root,
+            )
+        ]
+    if method == "unprivileged_user":
+        if not is_root:
+            return []
+        return [
+            Launch(method=method, has_user=True, has_mounts=has_mounts, has_network_namespace=has_network)
+            for has_mounts, has_network in ((True, True), (True, False), (False, True), (False, False))
+        ]
+    return [Launch(method=method)]
+
+
+def _explain_absence(method: Method) -> list[str]:
+    if method == "bubblewrap" and shutil.which("bwrap") is None:
+        return ["bubblewrap is not installed"]
+    if method == "unprivileged_user" and os.geteuid() != 0:
+        return ["only root can become another user"]
+    return []
+
+
+def _read_help(program: str) -> bytes:
+    try:
+        return subprocess.run([program, "--help"], capture_output=True, check=False, timeout=10).stdout
+    except (OSError, subprocess.TimeoutExpired):
+        return b""
+
+
+def _probe(launch: Launch) -> Report:
+    program = shutil.which("true", path="/usr/bin:/bin")
+    if program is None:
+        raise InvalidInput(
+            "sandbox.no_system", "There is no /usr/bin/true here, so no isolation can be tried."
+        )
+    with TemporaryDirectory(prefix="referee-probe-") as name:
+        folder = Path(name)
+        (folder / "readable").mkdir(mode=0o700)
+        (folder / "writable").mkdir()
+        command = Command(
+            label="probe",
+            argv=(program,),
+            working_dir=folder / "writable",
+            read_only=(folder / "readable",),
+            writable=(folder / "writable",),
+        )
+        child = subprocess.Popen(
+            supervisor_command(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            cwd="/",
+        )
+        with child:
+            if child.stdin is None or child.stdout is None:
+                raise AssertionError("both were asked for")
+            try:
+                child.stdin.write(make_spec(launch, command, PROBE_LIMITS, folder, child.pid, None))
+                child.stdin.flush()
+            except BrokenPipeError:
+                pass  # It said why on its output.
+            report = read_report(child.stdout.read())
+        if report["end"] != "exited" or report["exit_code"] != 0:
+            said = folder.joinpath("probe.stderr")
+            text = said.read_bytes()[-300:].decode(errors="replace").strip() if said.exists() else ""
+            report["reason"] = f"{report['reason']} {text}".strip()
+        return report
+
+
+def _describe(launch: Launch, report: Report | None, reason: str) -> Isolation:
+    is_bubblewrap = launch.method == "bubblewrap"
+    found: Literal["bubblewrap", "unprivileged_user", "limits_only"] = launch.method
+    text = reason or "it is the strongest method and it works here"
+    isolation = Isolation(
+        method=found,
+        has_own_network=is_bubblewrap or launch.has_network_namespace,
+        has_read_only_system=is_bubblewrap or launch.has_mounts,
+        has_own_processes=is_bubblewrap,
+        limits=tuple(report["limits"]) if report else (),
+        reason=f"{found.replace('_', ' ').capitalize()}: {text}.",
+    )
+    _launches[isolation] = launch
+    return isolation
+
+
+_launches: dict[Isolation, Launch] = {}
+
+
+def find_launch(isolation: Isolation) -> Launch:
+    """Return how to start a command in an isolation that ``detect_isolation`` returned."""
+    return _launches[isolation]

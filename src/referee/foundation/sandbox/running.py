@@ -1,0 +1,191 @@
+"""Run one command in the sandbox and wait for what becomes of it."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import cast
+
+from referee.core.errors import IntegrityError, InvalidInput, StorageFull
+from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
+from referee.foundation.sandbox.isolation import detect_isolation, find_launch
+from referee.foundation.sandbox.launching import make_spec, output_paths, read_report, supervisor_command
+from referee.foundation.sandbox.supervisor.spec import Report
+
+__all__ = ["run_command"]
+
+
+async def run_command(command: Command, limits: Limits, output_dir: Path) -> CommandResult:
+    """Run a command in the strongest isolation of this machine and return what became of it.
+
+    Whatever the command does is told in the result, never raised. When this returns or raises, no
+    process of the command is left; when the task is cancelled, its tree is killed first.
+
+    Args:
+        command: What to run. Its writable folders belong to a user of the sandbox meanwhile and
+            to us afterwards; read them with ``read_written_file``.
+        limits: What it may use.
+        output_dir: Existing folder for ``<label>.stdout`` and ``<label>.stderr``; a second
+            command of the same label needs another one.
+
+    Raises:
+        InvalidInput: The command cannot be run as given: a relative or absent path, a NUL byte, a
+            writable folder inside a read-only one, a limit that is not above zero.
+        StorageFull: The disk took no more of what it printed.
+        IntegrityError: Somebody put another file in the place of its output.
+    """
+    _check_command(command, output_dir)
+    _check_limits(limits)
+    isolation = await asyncio.to_thread(detect_isolation)
+    report = await _supervise(command, limits, output_dir, isolation)
+    return _make_result(command, limits, output_dir, isolation, report)
+
+
+async def _supervise(command: Command, limits: Limits, output_dir: Path, isolation: Isolation) -> Report:
+    with tempfile.TemporaryFile() as stdin_file:
+        stdin_file.write(command.stdin)
+        stdin_file.seek(0)
+        passed = (stdin_file.fileno(),) if command.stdin else ()
+        child = await asyncio.create_subprocess_exec(
+            *supervisor_command(),
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+            pass_fds=passed,
+            cwd="/",
+            start_new_session=True,
+        )
+        ended = asyncio.ensure_future(_talk(child, command, limits, output_dir, isolation, passed))
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            if child.stdin:
+                child.stdin.close()
+            await _wait_through_cancellations(ended)
+            raise
+
+
+async def _talk(
+    child: asyncio.subprocess.Process,
+    command: Command,
+    limits: Limits,
+    output_dir: Path,
+    isolation: Isolation,
+    passed: tuple[int, ...],
+) -> Report:
+    if child.stdin is None or child.stdout is None:
+        raise AssertionError("both were asked for")
+    spec = make_spec(
+        find_launch(isolation), command, limits, output_dir, child.pid, passed[0] if passed else None
+    )
+    child.stdin.write(spec)
+    try:
+        await child.stdin.drain()
+    except (BrokenPipeError, ConnectionResetError):
+        pass  # It said why on its output.
+    said = await child.stdout.read(1024 * 1024)
+    while more := await child.stdout.read(1024 * 1024):
+        said = (said + more)[-1024 * 1024 :]
+    await child.wait()
+    child.stdin.close()
+    return read_report(said)
+
+
+async def _wait_through_cancellations(ended: asyncio.Future[Report]) -> None:
+    """Wait until nothing is left, however often somebody cancels the wait."""
+    while not ended.done():
+        try:
+            await asyncio.shield(asyncio.wait([ended]))
+        except asyncio.CancelledError:
+            continue
+
+
+def _make_result(
+    command: Command, limits: Limits, output_dir: Path, isolation: Isolation, report: Report
+) -> CommandResult:
+    stdout_path, stderr_path = output_paths(command, output_dir)
+    if report["errno"] in (errno.ENOSPC, errno.EDQUOT):
+        raise StorageFull(
+            "sandbox.disk_full", f"The disk took no more of what {command.label} printed.", "Free space."
+        )
+    for path, identity in ((stdout_path, report["stdout_id"]), (stderr_path, report["stderr_id"])):
+        if not identity:
+            path.unlink(missing_ok=True)
+            path.touch()
+            continue
+        status = path.stat(follow_symlinks=False) if path.is_symlink() or path.exists() else None
+        if status is None or [status.st_dev, status.st_ino] != identity:
+            raise IntegrityError(
+                "sandbox.output_replaced", f"The output of {command.label} was replaced while it ran."
+            )
+    return CommandResult(
+        end=cast(
+            CommandEnd, report["end"]
+        ),  # the supervisor's words are those of CommandEnd, as its tests show
+        exit_code=report["exit_code"],
+        signal=report["signal"],
+        duration_ms=report["duration_ms"],
+        cpu_ms=report["cpu_ms"],
+        peak_memory_bytes=report["peak_memory_bytes"],
+        stdout_path=stdout_path,
+        stderr_path=stderr_path,
+        stdout_bytes=report["stdout_bytes"],
+        stderr_bytes=report["stderr_bytes"],
+        is_stdout_truncated=report["stdout_bytes"] > limits.output_bytes,
+        is_stderr_truncated=report["stderr_bytes"] > limits.output_bytes,
+        isolation=isolation,
+        reason=_explain(report, stderr_path),
+    )
+
+
+def _explain(report: Report, stderr_path: Path) -> str:
+    if report["end"] == "exited":
+        return ""
+    if report["end"] != "not_started" or not report["stderr_bytes"]:
+        return report["reason"]
+    with stderr_path.open("rb") as file:
+        file.seek(max(0, stderr_path.stat().st_size - 300))
+        return f"{report['reason']} {file.read().decode(errors='replace').strip()}"
+
+
+def _check_command(command: Command, output_dir: Path) -> None:
+    texts: Iterable[str] = (*command.argv, *command.environment, *command.environment.values())
+    if not command.argv:
+        raise InvalidInput("sandbox.no_program", "A command needs a program.")
+    if any("\0" in text for text in texts) or any("=" in name or not name for name in command.environment):
+        raise InvalidInput(
+            "sandbox.bad_text", f"An argument or variable of {command.label} cannot be passed on."
+        )
+    program = Path(command.argv[0])
+    folders = (*command.writable, command.working_dir, output_dir)
+    for path in (program, *command.read_only, *folders):
+        if "\0" in os.fspath(path) or not path.is_absolute() or ".." in path.parts:
+            raise InvalidInput(
+                "sandbox.bad_path",
+                f"The path {os.fspath(path)!r} of {command.label} is not absolute.",
+                "Give the whole path, without '..'.",
+            )
+        if not path.exists():
+            raise InvalidInput("sandbox.absent_path", f"{command.label} needs {path}, which does not exist.")
+    if not os.access(program, os.X_OK) or program.is_dir():
+        raise InvalidInput("sandbox.not_a_program", f"{program} is not a program that can be run.")
+    for path in folders:
+        if not path.is_dir():
+            raise InvalidInput("sandbox.not_a_folder", f"{path} of {command.label} is not a folder.")
+    for path in command.writable:
+        for outer in command.read_only:
+            if path.resolve().is_relative_to(outer.resolve()):
+                raise InvalidInput(
+                    "sandbox.writable_inside_read_only",
+                    f"The writable folder {path} of {command.label} lies inside {outer}, which is read-only.",
+                )
+
+
+def _check_limits(limits: Limits) -> None:
+    for name in limits.__slots__:
+        if not getattr(limits, name) > 0:
+            raise InvalidInput("sandbox.bad_limit", f"The limit {name} must be above zero.")

@@ -1,0 +1,20 @@
+"""Start: ``python -I -S -E <this file> <folder that holds the package referee>``.
+
+The parent packages are entered as empty modules: importing the real ones would
+load the server's libraries and cost more than the whole supervisor may.
+"""
+
+import sys
+import types
+
+if __name__ == "__main__":
+    folder, name = sys.argv[1], ""
+    for part in ("referee", "foundation", "sandbox"):
+        folder, name = f"{folder}/{part}", f"{name}.{part}".lstrip(".")
+        package = types.ModuleType(name)
+        package.__path__ = [folder]
+        sys.modules[name] = package
+
+    from referee.foundation.sandbox.supervisor.supervise import main
+
+    main()

@@ -1,0 +1,74 @@
+"""Drain what a program prints into a file, up to a limit, and count the rest."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+
+__all__ = ["Drain"]
+
+CHUNK_BYTES = 256 * 1024
+F_SETPIPE_SZ = 1031
+
+
+class Drain:
+    """One stream of a program on its way into a file."""
+
+    def __init__(self, path: str, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self.total_bytes = 0
+        self.error: OSError | None = None
+        self.is_open = True
+        self.read_fd, self.write_fd = os.pipe2(os.O_CLOEXEC)
+        try:
+            fcntl.fcntl(self.read_fd, F_SETPIPE_SZ, 1024 * 1024)
+        except OSError:
+            pass  # noqa: S110 - a user's share of pipe memory is used up; the small pipe works too
+        os.set_blocking(self.read_fd, False)
+        try:
+            os.unlink(path)  # noqa: PTH108 - pathlib is slow to load
+        except FileNotFoundError:
+            pass
+        self._file_fd = os.open(
+            path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600
+        )
+        self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
+        status = os.fstat(self._file_fd)
+        self.identity = [status.st_dev, status.st_ino]
+
+    def give_away(self) -> None:
+        """Close our copy of the writing end, once the program has its own."""
+        os.close(self.write_fd)
+
+    def take(self) -> bool:
+        """Move one chunk; return whether there may be more at once."""
+        wanted = self.limit_bytes - self.total_bytes
+        try:
+            if wanted <= 0 or self.error:
+                # The kernel moves the bytes: what is dropped costs nearly nothing.
+                moved = os.splice(self.read_fd, self._null_fd, CHUNK_BYTES)
+            else:
+                data = os.read(self.read_fd, CHUNK_BYTES)
+                moved = len(data)
+                self._keep(data[:wanted])
+        except BlockingIOError:
+            return False
+        if not moved:
+            self.close()
+            return False
+        self.total_bytes += moved
+        return True
+
+    def _keep(self, data: bytes) -> None:
+        try:
+            while data:
+                data = data[os.write(self._file_fd, data) :]
+        except OSError as error:
+            self.error = error
+
+    def close(self) -> None:
+        """Stop reading. A program that goes on printing gets a broken pipe."""
+        if self.is_open:
+            self.is_open = False
+            for handle in (self.read_fd, self._file_fd, self._null_fd):
+                os.close(handle)

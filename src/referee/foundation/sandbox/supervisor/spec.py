@@ -1,0 +1,64 @@
+"""The words between Referee and the supervisor: one JSON line each way."""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+__all__ = ["Report", "Spec"]
+
+
+class Spec(TypedDict):
+    """What to run and within what. Sent as the first line of the supervisor's standard input."""
+
+    argv: list[str]
+    environment: dict[str, str]
+    working_dir: str
+    uid: int | None
+    """User (and group) to become, None to stay who we are."""
+    covers: list[str]
+    """Folders to hide behind empty ones. Needs ``has_mounts``."""
+    read_only: list[str]
+    writable: list[str]
+    private_dir: str
+    """Folder of this command alone, handed over to the user and removed afterwards."""
+    has_mounts: bool
+    """Whether to make a mount namespace of our own first."""
+    has_own_network: bool
+    """Whether the supervisor makes the network namespace; bubblewrap makes its own."""
+    is_bubblewrap: bool
+    data_files: list[str]
+    """Contents given to the program as open files, numbered from 10. Number 9 is bubblewrap's status."""
+    stdin_fd: int | None
+    stdout_path: str
+    stderr_path: str
+    output_bytes: int
+    wall_s: float
+    wall_stretch: float
+    cpu_s: float
+    memory_bytes: int
+    processes_count: int
+    rlimit_processes_count: int | None
+    open_files_count: int
+    file_bytes: int
+    disk_bytes: int
+    disk_files_count: int
+
+
+class Report(TypedDict):
+    """What became of it. The last line of the supervisor's standard output."""
+
+    end: str
+    exit_code: int | None
+    signal: int | None
+    duration_ms: int
+    cpu_ms: int
+    peak_memory_bytes: int | None
+    stdout_bytes: int
+    stderr_bytes: int
+    stdout_id: list[int]
+    """Device and inode of the file, so that nobody can put another in its place."""
+    stderr_id: list[int]
+    reason: str
+    limits: list[str]
+    errno: int | None
+    """Set when our own side failed, such as a full disk."""
