@@ -1,0 +1,3 @@
+"""Shop backend."""
+
+__version__ = "0.3.0"
