@@ -1,1 +1,1 @@
-"""The tools that judge a subject. The door is ``contract`` (what a tool is) and ``registry`` (which there are)."""
+"""The tools that judge a subject: ``contract`` says what a tool is, ``registry`` which there are."""
