@@ -23,7 +23,7 @@ from referee.core.findings import Rule
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.core.vocabulary import Confidence, FindingState, Severity
 from referee.foundation.store import decode_cursor, encode_cursor
-from referee.foundation.web.filters import FieldKind, Filter, FilterField, to_where
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
 __all__ = [
     "FINDING_COLUMNS",
@@ -44,19 +44,22 @@ __all__ = [
 ]
 
 FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
-    "is": FilterField(kind=FieldKind.enum, options=("open", "fixed", "dismissed"), help="State of the finding"),
-    "severity": FilterField(kind=FieldKind.severity, help="critical, high, medium, low or info"),
-    "tool": FilterField(kind=FieldKind.keyword, help="Tool that reports it"),
-    "rule": FilterField(kind=FieldKind.text, help="Part of the rule's id"),
-    "path": FilterField(kind=FieldKind.text, help="Path of the file, such as backend/*"),
-    "subject": FilterField(kind=FieldKind.text, help="Part of the subject's name"),
-    "message": FilterField(kind=FieldKind.text, help="Part of the message"),
-    "suppressed": FilterField(kind=FieldKind.enum, options=("true", "false"), help="Suppressed in the code"),
-    "seen": FilterField(kind=FieldKind.time, help="When it was last seen, such as >=-7d"),
-}
+    "state": FilterField.of_enum(FindingState, "State of the finding; is:open says the same.", is_sortable=False),
+    "severity": FilterField(
+        "ordered", "How bad it is.", tuple(word.value for word in sorted(Severity, key=lambda word: word.rank)),
+        example="severity:>=high",
+    ),
+    "tool": FilterField("keyword", "Tool that reports it.", example="tool:bandit"),
+    "rule": FilterField("text", "Part of the rule's id, or a pattern with *.", is_searched=True),
+    "path": FilterField("text", "Part of the file's path, or a pattern with *.", is_searched=True, example="path:backend/*"),
+    "subject": FilterField("text", "Part of the subject's name.", is_searched=True),
+    "message": FilterField("text", "Part of the message.", is_searched=True),
+    "suppressed": FilterField("flag", "Whether the code asks not to be told."),
+    "seen": FilterField("time", "When it was last seen.", example="seen:>=-7d"),
+}  # fmt: skip
 FINDING_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
-    "is": FindingRow.__table__.c.state,
-    "severity": FindingRow.__table__.c.severity_rank,
+    "state": FindingRow.__table__.c.state,
+    "severity": FindingRow.__table__.c.severity,
     "tool": FindingRow.__table__.c.tool,
     "rule": FindingRow.__table__.c.rule_id,
     "path": FindingRow.__table__.c.path,
@@ -67,11 +70,12 @@ FINDING_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
 }
 
 OCCURRENCE_FIELDS: Final[Mapping[str, FilterField]] = {
-    name: FINDING_FIELDS[name] for name in ("is", "severity", "tool", "rule", "path", "message", "suppressed")
+    name: FINDING_FIELDS[name]
+    for name in ("state", "severity", "tool", "rule", "path", "message", "suppressed")
 }
 OCCURRENCE_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
-    "is": FindingRow.__table__.c.state,
-    "severity": OccurrenceRow.__table__.c.severity_rank,
+    "state": FindingRow.__table__.c.state,
+    "severity": OccurrenceRow.__table__.c.severity,
     "tool": ToolRunRow.__table__.c.tool,
     "rule": OccurrenceRow.__table__.c.rule_id,
     "path": OccurrenceRow.__table__.c.path,
@@ -80,8 +84,10 @@ OCCURRENCE_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
 }
 
 
-def _select_findings() -> Select[tuple[FindingRow, str]]:
-    return select(FindingRow, SubjectRow.name).join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+def _select_findings() -> Select[FindingRow, str]:
+    return select(FindingRow, SubjectRow.name).join(
+        SubjectRow, SubjectRow.subject_id == FindingRow.subject_id
+    )
 
 
 async def get_finding(session: AsyncSession, project_id: UUID, finding_id: UUID) -> Finding:
@@ -132,7 +138,9 @@ async def list_findings(
         statement = statement.where(
             or_(
                 FindingRow.severity_rank < int(str(rank)),
-                and_(FindingRow.severity_rank == int(str(rank)), FindingRow.finding_id > UUID(str(finding_id))),
+                and_(
+                    FindingRow.severity_rank == int(str(rank)), FindingRow.finding_id > UUID(str(finding_id))
+                ),
             )
         )
     rows = (await session.execute(statement)).all()
@@ -150,7 +158,7 @@ async def count_finding_facets(
     conditions = _finding_conditions(project_id, where)
     columns: dict[str, ColumnElement[Any]] = {
         "severity": FindingRow.__table__.c.severity,
-        "is": FindingRow.__table__.c.state,
+        "state": FindingRow.__table__.c.state,
         "tool": FindingRow.__table__.c.tool,
         "subject": SubjectRow.__table__.c.name,
     }
@@ -194,7 +202,9 @@ async def list_cluster(session: AsyncSession, finding: Finding, *, limit: int = 
     return tuple(_finding(row) for row in rows)
 
 
-async def list_finding_events(session: AsyncSession, finding_id: UUID, *, limit: int = 100) -> tuple[FindingEvent, ...]:
+async def list_finding_events(
+    session: AsyncSession, finding_id: UUID, *, limit: int = 100
+) -> tuple[FindingEvent, ...]:
     """Return the changes in a finding's life, newest first."""
     rows = await session.scalars(
         select(FindingEventRow)
@@ -204,7 +214,11 @@ async def list_finding_events(session: AsyncSession, finding_id: UUID, *, limit:
     )
     return tuple(
         FindingEvent(
-            state=FindingState(row.state), reason=row.reason, actor=row.actor, analysis_id=row.analysis_id, at=row.at
+            state=FindingState(row.state),
+            reason=row.reason,
+            actor=row.actor,
+            analysis_id=row.analysis_id,
+            at=row.at,
         )
         for row in rows
     )
@@ -225,7 +239,7 @@ async def get_rule(session: AsyncSession, tool: str, rule_id: str) -> Rule | Non
     )
 
 
-def _select_occurrences() -> Select[tuple[OccurrenceRow, str, str, str]]:
+def _select_occurrences() -> Select[OccurrenceRow, str, str, str]:
     return (
         select(OccurrenceRow, FindingRow.fingerprint, FindingRow.state, ToolRunRow.tool)
         .join(FindingRow, FindingRow.finding_id == OccurrenceRow.finding_id)
@@ -243,7 +257,7 @@ async def list_occurrences(
 ) -> Page[Occurrence]:
     """Return what one analysis found, worst first."""
     conditions = [OccurrenceRow.analysis_id == analysis_id]
-    if where is not None and where.terms:
+    if where is not None:
         conditions.append(to_where(where, OCCURRENCE_COLUMNS))
     total_count = (
         await session.scalar(
@@ -287,7 +301,7 @@ async def count_occurrence_facets(
 ) -> dict[str, tuple[Facet, ...]]:
     """Return counts by severity and tool of what one analysis found, under a filter."""
     conditions = [OccurrenceRow.analysis_id == analysis_id]
-    if where is not None and where.terms:
+    if where is not None:
         conditions.append(to_where(where, OCCURRENCE_COLUMNS))
     facets = {}
     columns: dict[str, ColumnElement[Any]] = {
@@ -335,12 +349,12 @@ async def list_finding_occurrences(
 
 def _finding_conditions(project_id: UUID, where: Filter | None) -> list[ColumnElement[bool]]:
     conditions: list[ColumnElement[bool]] = [FindingRow.project_id == project_id]
-    if where is not None and where.terms:
+    if where is not None:
         conditions.append(to_where(where, FINDING_COLUMNS))
     return conditions
 
 
-def _finding(row: Row[tuple[FindingRow, str]]) -> Finding:
+def _finding(row: Row[FindingRow, str]) -> Finding:
     finding, subject_name = row
     return Finding(
         finding_id=finding.finding_id,
@@ -367,7 +381,7 @@ def _finding(row: Row[tuple[FindingRow, str]]) -> Finding:
     )
 
 
-def _occurrence(row: Row[tuple[OccurrenceRow, str, str, str]]) -> Occurrence:
+def _occurrence(row: Row[OccurrenceRow, str, str, str]) -> Occurrence:
     occurrence, fingerprint, state, tool = row
     return Occurrence(
         tool_run_id=occurrence.tool_run_id,

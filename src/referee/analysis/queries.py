@@ -25,9 +25,9 @@ from referee.apps.tables import AppRow
 from referee.core.errors import NotFound
 from referee.core.findings import JsonValue
 from referee.core.pages import DEFAULT_LIMIT, Page
-from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service, Severity, SubjectKind
+from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service, SubjectKind
 from referee.foundation.store import decode_cursor, encode_cursor
-from referee.foundation.web.filters import FieldKind, Filter, FilterField, to_where
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
 __all__ = [
     "ANALYSIS_COLUMNS",
@@ -47,14 +47,14 @@ _ENDED: Final = func.count(ToolRunRow.outcome)
 _COMPLETE: Final = func.count(case((ToolRunRow.outcome.in_(("succeeded", "not_applicable")), 1)))
 
 ANALYSIS_FIELDS: Final[Mapping[str, FilterField]] = {
-    "state": FilterField(kind=FieldKind.enum, options=tuple(AnalysisState), help="State of the analysis"),
-    "model": FilterField(kind=FieldKind.text, help="Part of the model's slug"),
-    "app": FilterField(kind=FieldKind.number, help="Number of the app"),
-    "subject": FilterField(kind=FieldKind.text, help="Part of the subject's name"),
-    "path": FilterField(kind=FieldKind.text, help="Part of the subject's path"),
-    "profile": FilterField(kind=FieldKind.keyword, help="quick, standard or deep"),
-    "created": FilterField(kind=FieldKind.time, help="When it was accepted, such as >=-7d"),
-    "files": FilterField(kind=FieldKind.number, help="Files examined"),
+    "state": FilterField.of_enum(AnalysisState, "State of the analysis."),
+    "model": FilterField("text", "Part of the model's slug.", is_searched=True, example="model:coder"),
+    "app": FilterField("number", "Number of the app.", example="app:1"),
+    "subject": FilterField("text", "Part of the subject's name.", is_searched=True),
+    "path": FilterField("text", "Part of the subject's path, or a pattern with *.", is_searched=True),
+    "profile": FilterField("keyword", "quick, standard or deep."),
+    "created": FilterField("time", "When it was accepted.", example="created:>=-7d"),
+    "files": FilterField("number", "Files that tools saw.", example="files:>100"),
 }
 ANALYSIS_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "state": AnalysisRow.__table__.c.state,
@@ -68,7 +68,7 @@ ANALYSIS_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
 }
 
 
-def _select_analyses() -> Select[tuple[AnalysisRow, SubjectRow, str | None, int | None]]:
+def _select_analyses() -> Select[AnalysisRow, SubjectRow, str, int]:
     return (
         select(AnalysisRow, SubjectRow, AppRow.model, AppRow.number)
         .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
@@ -84,12 +84,16 @@ async def get_analysis(session: AsyncSession, project_id: UUID, analysis_id: UUI
     """
     rows = (
         await session.execute(
-            _select_analyses().where(AnalysisRow.analysis_id == analysis_id, AnalysisRow.project_id == project_id)
+            _select_analyses().where(
+                AnalysisRow.analysis_id == analysis_id, AnalysisRow.project_id == project_id
+            )
         )
     ).all()
     if not rows:
         raise NotFound(
-            "analysis.not_found", "There is no such analysis.", "List the analyses with `referee analysis list`."
+            "analysis.not_found",
+            "There is no such analysis.",
+            "List the analyses with `referee analysis list`.",
         )
     return (await _views(session, rows))[0]
 
@@ -104,7 +108,7 @@ async def list_analyses(
 ) -> Page[Analysis]:
     """Return analyses, newest first."""
     conditions = [AnalysisRow.project_id == project_id]
-    if where is not None and where.terms:
+    if where is not None:
         conditions.append(to_where(where, ANALYSIS_COLUMNS))
     counted = select(func.count()).select_from(
         _select_analyses().where(*conditions).with_only_columns(AnalysisRow.analysis_id).subquery()
@@ -136,7 +140,9 @@ async def get_subject_analyses(
 async def count_analyses_by_state(session: AsyncSession, project_id: UUID) -> dict[AnalysisState, int]:
     """Return how many analyses are in each state; states without any are 0."""
     rows = await session.execute(
-        select(AnalysisRow.state, func.count()).where(AnalysisRow.project_id == project_id).group_by(AnalysisRow.state)
+        select(AnalysisRow.state, func.count())
+        .where(AnalysisRow.project_id == project_id)
+        .group_by(AnalysisRow.state)
     )
     counts = dict.fromkeys(AnalysisState, 0)
     counts.update({AnalysisState(state): count for state, count in rows})
@@ -176,12 +182,16 @@ async def count_by_severity(
 async def list_tool_runs(session: AsyncSession, analysis_id: UUID) -> tuple[ToolRun, ...]:
     """Return the completeness ledger of an analysis: every planned tool, by service and name. At most all tools."""
     rows = await session.scalars(
-        select(ToolRunRow).where(ToolRunRow.analysis_id == analysis_id).order_by(ToolRunRow.service, ToolRunRow.tool)
+        select(ToolRunRow)
+        .where(ToolRunRow.analysis_id == analysis_id)
+        .order_by(ToolRunRow.service, ToolRunRow.tool)
     )
     return tuple(_tool_run(row) for row in rows)
 
 
-async def list_measurements(session: AsyncSession, analysis_id: UUID, *, limit: int = 1000) -> tuple[Measured, ...]:
+async def list_measurements(
+    session: AsyncSession, analysis_id: UUID, *, limit: int = 1000
+) -> tuple[Measured, ...]:
     """Return measurements about the whole subject first, then those about places."""
     rows = await session.execute(
         select(MeasurementRow, ToolRunRow.tool)
@@ -202,7 +212,9 @@ async def list_measurements(session: AsyncSession, analysis_id: UUID, *, limit: 
 async def list_manifest_entries(session: AsyncSession, analysis_id: UUID) -> tuple[ManifestEntry, ...]:
     """Return the artifacts of an analysis by name."""
     rows = await session.scalars(
-        select(ManifestEntryRow).where(ManifestEntryRow.analysis_id == analysis_id).order_by(ManifestEntryRow.name)
+        select(ManifestEntryRow)
+        .where(ManifestEntryRow.analysis_id == analysis_id)
+        .order_by(ManifestEntryRow.name)
     )
     return tuple(
         ManifestEntry(name=row.name, sha256=row.sha256, size_bytes=row.size_bytes, media_type=row.media_type)
@@ -211,7 +223,7 @@ async def list_manifest_entries(session: AsyncSession, analysis_id: UUID) -> tup
 
 
 async def _views(
-    session: AsyncSession, rows: Sequence[Row[tuple[AnalysisRow, SubjectRow, str | None, int | None]]]
+    session: AsyncSession, rows: Sequence[Row[AnalysisRow, SubjectRow, str, int]]
 ) -> list[Analysis]:
     ids = [row[0].analysis_id for row in rows]
     runs = await session.execute(
@@ -304,5 +316,3 @@ def _tool_run(row: ToolRunRow) -> ToolRun:
 
 def _strings(values: list[JsonValue] | None) -> tuple[str, ...]:
     return tuple(str(value) for value in values or ())
-
-

@@ -12,14 +12,14 @@ statements: 50,000 findings take seconds, not minutes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from uuid import UUID
 
-from sqlalchemy import text, update
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ARRAY, Column, Integer, MetaData, Table, Text, Uuid, text, update
+from sqlalchemy.dialects.postgresql import JSONB, insert
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.schema import CreateTable
 
 from referee.analysis.results import PreparedOccurrence, ToolRunResult, digest_occurrences, dump_coverage
 from referee.analysis.tables import MeasurementRow, RuleRow, ToolRunAttemptRow, ToolRunRow
@@ -34,22 +34,36 @@ OCCURRENCE_DIGEST_COLUMNS = (
 )  # fmt: skip
 """What `referee verify` computes the digest of findings over."""
 
-_INCOMING_COLUMNS = (
-    "new_finding_id", "new_cluster_id", "cluster_key", "fingerprint", "ordinal", "rule_id", "severity",
-    "severity_rank", "tool_severity", "confidence", "message", "path", "start_line", "start_column", "end_line",
-    "end_column", "code_line", "source_sha256", "suppression", "help_url", "identity_json", "related_json",
-    "properties_json", "cwe_ids",
-)  # fmt: skip
-
-_CREATE_INCOMING = """
-CREATE TEMPORARY TABLE incoming (
-    new_finding_id uuid, new_cluster_id uuid, cluster_key text, fingerprint text, ordinal integer, rule_id text,
-    severity text, severity_rank integer, tool_severity text, confidence text, message text, path text,
-    start_line integer, start_column integer, end_line integer, end_column integer, code_line text,
-    source_sha256 text, suppression text, help_url text, identity_json jsonb, related_json jsonb,
-    properties_json jsonb, cwe_ids integer[]
-) ON COMMIT DROP
-"""
+_INCOMING = Table(
+    "incoming",
+    MetaData(),
+    Column("new_finding_id", Uuid()),
+    Column("new_cluster_id", Uuid()),
+    Column("cluster_key", Text()),
+    Column("fingerprint", Text()),
+    Column("ordinal", Integer()),
+    Column("rule_id", Text()),
+    Column("severity", Text()),
+    Column("severity_rank", Integer()),
+    Column("tool_severity", Text()),
+    Column("confidence", Text()),
+    Column("message", Text()),
+    Column("path", Text()),
+    Column("start_line", Integer()),
+    Column("start_column", Integer()),
+    Column("end_line", Integer()),
+    Column("end_column", Integer()),
+    Column("code_line", Text()),
+    Column("source_sha256", Text()),
+    Column("suppression", Text()),
+    Column("help_url", Text()),
+    Column("identity_json", JSONB()),
+    Column("related_json", JSONB()),
+    Column("properties_json", JSONB()),
+    Column("cwe_ids", ARRAY(Integer())),
+    prefixes=["TEMPORARY"],
+)
+"""Rows on their way in; lives for a few statements of one transaction."""
 
 _UPSERT_CLUSTERS = """
 INSERT INTO clusters (cluster_id, subject_id, cluster_key)
@@ -149,9 +163,11 @@ async def record_tool_run(
     """
     # Runs of one subject write the same findings; one at a time needs no retry on deadlock.
     await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"subject:{key.subject_id}"}
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
+        {"name": f"subject:{key.subject_id}"},
     )
-    await record_artifacts(session, result.artifacts)
+    if cached_from is None:  # the artifacts of a repeated result are recorded since it was first there
+        await record_artifacts(session, result.artifacts)
     if not await _accept(session, key, result, cached_from):
         return False
     if result.occurrences:
@@ -168,7 +184,8 @@ async def record_tool_run(
 async def load_occurrence_rows(session: AsyncSession, tool_run_id: UUID) -> list[tuple[object, ...]]:
     """Return the stored occurrences of a tool run in the form their digest is computed over."""
     columns = ", ".join(
-        f"findings.{name}" if name == "fingerprint" else f"occurrences.{name}" for name in OCCURRENCE_DIGEST_COLUMNS
+        f"findings.{name}" if name == "fingerprint" else f"occurrences.{name}"
+        for name in OCCURRENCE_DIGEST_COLUMNS
     )
     rows = await session.execute(
         text(
@@ -180,7 +197,9 @@ async def load_occurrence_rows(session: AsyncSession, tool_run_id: UUID) -> list
     return [tuple(row) for row in rows]
 
 
-async def _accept(session: AsyncSession, key: ToolRunKey, result: ToolRunResult, cached_from: UUID | None) -> bool:
+async def _accept(
+    session: AsyncSession, key: ToolRunKey, result: ToolRunResult, cached_from: UUID | None
+) -> bool:
     statement = (
         update(ToolRunRow)
         .where(ToolRunRow.tool_run_id == key.tool_run_id, ToolRunRow.outcome.is_(None))
@@ -237,11 +256,13 @@ async def _store_occurrences(session: AsyncSession, key: ToolRunKey, result: Too
         "tool": key.tool,
         "parameters_digest": key.parameters_digest,
     }
-    await session.execute(text(_CREATE_INCOMING))
-    await copy_rows(session, "incoming", _INCOMING_COLUMNS, _incoming_rows(result))
+    await session.execute(CreateTable(_INCOMING))
+    await copy_rows(session, _INCOMING, _INCOMING.columns.keys(), _incoming_rows(result))
     await session.execute(text("ANALYZE incoming"))
     for statement in (_UPSERT_CLUSTERS, _RECORD_REOPENED, _UPSERT_FINDINGS, _RECORD_NEW, _INSERT_OCCURRENCES):
-        await session.execute(text(statement), {name: values[name] for name in values if f":{name}" in statement})
+        await session.execute(
+            text(statement), {name: values[name] for name in values if f":{name}" in statement}
+        )
     await session.execute(text("DROP TABLE incoming"))
 
 
@@ -275,9 +296,9 @@ def _incoming_row(ordinal: int, occurrence: PreparedOccurrence, result: ToolRunR
         None if source is None else source.sha256,
         finding.suppression,
         finding.help_url,
-        json.dumps(list(finding.identity)),
-        json.dumps([asdict(place) for place in finding.related]),
-        json.dumps(dict(finding.properties)),
+        list(finding.identity),
+        [asdict(place) for place in finding.related],
+        dict(finding.properties),
         list(finding.cwe_ids),
     )
 
@@ -325,5 +346,3 @@ async def _store_measurements(session: AsyncSession, key: ToolRunKey, result: To
     ]
     if rows:
         await session.execute(insert(MeasurementRow), rows)
-
-

@@ -16,8 +16,8 @@ from referee.analysis.results import digest_json
 from referee.core.errors import InvalidInput
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import Service
-from referee.tools import Tool, all_tools
-from referee.tools.contract import ParameterValue, ToolDescription
+from referee.tools.contract import ParameterValue, Tool, ToolDescription
+from referee.tools.registry import all_tools
 
 __all__ = ["PROFILES", "AnalysisRequest", "PlannedRun", "plan_runs"]
 
@@ -56,7 +56,10 @@ class PlannedRun:
     @property
     def parameters_json(self) -> dict[str, JsonValue]:
         """The parameters as JSON."""
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in self.parameters.items()}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in self.parameters.items()
+        }
 
     @property
     def parameters_digest(self) -> str:
@@ -87,7 +90,8 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
                 f"Add {tool} to the tools, or leave its parameters out.",
             )
     descriptions = sorted(
-        (catalogue[name].describe() for name in names), key=lambda description: (-description.cost_s, description.name)
+        (catalogue[name].describe() for name in names),
+        key=lambda description: (-description.cost_s, description.name),
     )
     return tuple(
         PlannedRun(
@@ -104,7 +108,11 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
 
 def _select(request: AnalysisRequest, catalogue: Mapping[str, Tool]) -> Sequence[str]:
     if not request.tools:
-        return [name for name, tool in catalogue.items() if request.profile == "deep" or tool.describe().is_default]
+        return [
+            name
+            for name, tool in catalogue.items()
+            if request.profile == "deep" or tool.describe().is_default
+        ]
     names: list[str] = []
     for name in request.tools:
         chosen = list(catalogue) if name == "all" else [_require_known(name, catalogue)]

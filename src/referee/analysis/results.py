@@ -20,14 +20,17 @@ from referee.core.sources import SourceSnapshot
 from referee.core.vocabulary import ExitMeaning, Outcome, ParseState
 from referee.foundation.store import Artifact
 from referee.tools.contract import RawOutput, ToolDescription
-from referee.tools.fingerprints import FingerprintBook
+from referee.tools.fingerprints import compute_cluster_key, compute_fingerprints
 
 __all__ = [
     "PreparedOccurrence",
     "RawStream",
+    "SourceLines",
     "ToolRunResult",
+    "Verdict",
     "digest_json",
     "digest_occurrences",
+    "dump_coverage",
     "judge_run",
     "prepare_occurrences",
 ]
@@ -144,12 +147,18 @@ def judge_run(
                 Outcome.cancelled, "It was cancelled.", True, ExitMeaning.killed, ParseState.not_attempted
             )
         case "timed_out" | "cpu_exceeded":
-            return Verdict(Outcome.timed_out, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable))
+            return Verdict(
+                Outcome.timed_out, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable)
+            )
         case "signaled" | "memory_exceeded":
-            return Verdict(Outcome.failed, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable))
+            return Verdict(
+                Outcome.failed, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable)
+            )
         case "exited":
             pass
-    meaning = description.exit_codes.get(raw.exit_code if raw.exit_code is not None else -1, ExitMeaning.unknown)
+    meaning = description.exit_codes.get(
+        raw.exit_code if raw.exit_code is not None else -1, ExitMeaning.unknown
+    )
     if report is None:
         if meaning in (ExitMeaning.clean, ExitMeaning.findings):
             outcome = Outcome.parse_error
@@ -164,9 +173,7 @@ def judge_run(
         outcome = Outcome.parse_error if report.is_partial else Outcome.failed
         return Verdict(outcome, report.failure, True, meaning, state)
     if report.is_partial:
-        return Verdict(
-            Outcome.parse_error, "Its output is incomplete.", True, meaning, ParseState.partial
-        )
+        return Verdict(Outcome.parse_error, "Its output is incomplete.", True, meaning, ParseState.partial)
     if meaning is ExitMeaning.usage_error:
         return Verdict(
             Outcome.failed, f"It refused its command line (exit code {raw.exit_code}).", True, meaning,
@@ -184,20 +191,21 @@ def judge_run(
 
 
 def prepare_occurrences(
-    description: ToolDescription, report: ToolReport, snapshot: SourceSnapshot
+    description: ToolDescription, report: ToolReport, lines: SourceLines
 ) -> tuple[PreparedOccurrence, ...]:
     """Give each finding of a report its code line, fingerprint and cluster. Reads source files; blocking."""
-    book = FingerprintBook(description)
-    lines = _SourceLines(snapshot)
+    fingerprints = compute_fingerprints(description, report.findings, lines.line)
     prepared = []
-    for finding in report.findings:
-        code_line = lines.line(finding)
+    for finding, fingerprint in zip(report.findings, fingerprints, strict=True):
+        path = None if finding.location is None else finding.location.path
+        line = None if finding.location is None else finding.location.start_line
+        code_line = lines.line(path, line) if path is not None and line is not None else None
         prepared.append(
             PreparedOccurrence(
                 finding=finding,
-                fingerprint=book.fingerprint(finding, code_line),
-                cluster_key=book.cluster_key(finding, code_line),
-                code_line=code_line[:_CODE_LINE_CHARACTERS],
+                fingerprint=fingerprint,
+                cluster_key=compute_cluster_key(path, line, finding.cwe_ids),
+                code_line=(code_line or "")[:_CODE_LINE_CHARACTERS],
             )
         )
     return tuple(prepared)
@@ -219,7 +227,9 @@ def digest_occurrences(rows: Iterable[Sequence[object]]) -> str:
     """Return the SHA-256 over stored occurrence rows, in the order of their ordinals."""
     digest = hashlib.sha256(b"referee-occurrences-1\0")
     for row in rows:
-        digest.update(json.dumps(list(row), separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode())
+        digest.update(
+            json.dumps(list(row), separators=(",", ":"), ensure_ascii=False, sort_keys=True).encode()
+        )
         digest.update(b"\n")
     return digest.hexdigest()
 
@@ -231,25 +241,23 @@ def dump_coverage(coverage: Coverage) -> dict[str, JsonValue]:
     return data
 
 
-class _SourceLines:
-    """Lines of snapshot files, read once each."""
+class SourceLines:
+    """Lines of snapshot files, each file read once. Blocking."""
 
     def __init__(self, snapshot: SourceSnapshot) -> None:
         self._snapshot = snapshot
         self._lines: dict[str, list[str]] = {}
 
-    def line(self, finding: ToolFinding) -> str:
-        location = finding.location
-        if location is None or location.start_line is None or location.path not in self._snapshot.by_path:
-            return ""
-        lines = self._lines.get(location.path)
+    def line(self, path: str, number: int) -> str | None:
+        """Return the text of a line counted from 1, None when there is no such line."""
+        if path not in self._snapshot.by_path:
+            return None
+        lines = self._lines.get(path)
         if lines is None:
-            data = (self._snapshot.root / location.path).read_bytes()
+            data = (self._snapshot.root / path).read_bytes()
             lines = data.decode("utf-8", "replace").replace("\0", "\ufffd").split("\n")
-            self._lines[location.path] = lines
-        if not 1 <= location.start_line <= len(lines):
-            return ""
-        return lines[location.start_line - 1].rstrip("\r")
+            self._lines[path] = lines
+        return lines[number - 1].rstrip("\r") if 1 <= number <= len(lines) else None
 
 
 def _parse_state(report: ToolReport | None, unreadable: str | None) -> ParseState:

@@ -59,7 +59,9 @@ def _words(column: str, words: type[object], *, nullable: bool = False) -> Check
     """Return a check that ``column`` holds one of an enum's values."""
     values = ", ".join(f"'{word}'" for word in words)  # type: ignore[attr-defined]  # an enum class iterates
     condition = f"{column} IN ({values})"
-    return CheckConstraint(f"{column} IS NULL OR {condition}" if nullable else condition, name=f"{column}_known")
+    return CheckConstraint(
+        f"{column} IS NULL OR {condition}" if nullable else condition, name=f"{column}_known"
+    )
 
 
 class SubjectRow(Base):
@@ -238,7 +240,9 @@ class FindingRow(Base):
         _words("severity", Severity),
         _words("confidence", Confidence, nullable=True),
         CheckConstraint("state <> 'dismissed' OR state_reason <> ''", name="dismissal_explained"),
-        Index("ix_findings__project_id_severity_rank", "project_id", text("severity_rank DESC"), "finding_id"),
+        Index(
+            "ix_findings__project_id_severity_rank", "project_id", text("severity_rank DESC"), "finding_id"
+        ),
         Index("ix_findings__project_id_state", "project_id", "state"),
         Index("ix_findings__cluster_id", "cluster_id", postgresql_where=text("cluster_id IS NOT NULL")),
     )
@@ -292,7 +296,13 @@ class OccurrenceRow(Base):
 
     __tablename__ = "occurrences"
     __table_args__ = (
-        Index("ix_occurrences__analysis_id_rank", "analysis_id", text("severity_rank DESC"), "tool_run_id", "ordinal"),
+        Index(
+            "ix_occurrences__analysis_id_rank",
+            "analysis_id",
+            text("severity_rank DESC"),
+            "tool_run_id",
+            "ordinal",
+        ),
         Index("ix_occurrences__finding_id", "finding_id"),
     )
 

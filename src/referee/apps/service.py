@@ -81,7 +81,9 @@ def locate_source(
         )
     if (model is None) != (number is None):
         raise InvalidInput(
-            "app.incomplete", "An app is named by its model and its number together.", "Give both --model and --app."
+            "app.incomplete",
+            "An app is named by its model and its number together.",
+            "Give both --model and --app.",
         )
     if model is None or number is None:
         return SourceLocation(path, *_recognise_app(path))
@@ -92,12 +94,20 @@ def locate_source(
             "Use letters, digits, dots, dashes and underscores, at most 120 of them, beginning with a letter or digit.",
         )
     if not 1 <= number < 1_000_000:
-        raise InvalidInput("app.number_invalid", "An app's number is between 1 and 999999.", "Give such a number.")
+        raise InvalidInput(
+            "app.number_invalid", "An app's number is between 1 and 999999.", "Give such a number."
+        )
     return SourceLocation(path, model, number)
 
 
 async def ensure_app(
-    session: AsyncSession, *, project_id: UUID, model: str, number: int, path: Path, template: str | None = None
+    session: AsyncSession,
+    *,
+    project_id: UUID,
+    model: str,
+    number: int,
+    path: Path,
+    template: str | None = None,
 ) -> App:
     """Return the app ``model`` × ``number``, creating it if it is new. Its path becomes the one given."""
     statement = insert(AppRow).values(
@@ -151,7 +161,10 @@ async def list_apps(
 
 async def count_apps(session: AsyncSession, project_id: UUID) -> int:
     """Return how many apps the project has."""
-    return await session.scalar(select(func.count()).select_from(AppRow).where(AppRow.project_id == project_id)) or 0
+    return (
+        await session.scalar(select(func.count()).select_from(AppRow).where(AppRow.project_id == project_id))
+        or 0
+    )
 
 
 def _resolve_folder(text: str) -> Path:
@@ -168,7 +181,9 @@ def _resolve_folder(text: str) -> Path:
             "Check the path and its permissions.",
         ) from error
     if not path.is_dir():
-        raise InvalidInput("source.not_folder", f"{text!r} is not a folder.", "Name the folder that holds the app.")
+        raise InvalidInput(
+            "source.not_folder", f"{text!r} is not a folder.", "Name the folder that holds the app."
+        )
     if not os.access(path, os.R_OK | os.X_OK):
         raise InvalidInput(
             "source.unreadable", f"The folder {text!r} cannot be read.", "Check the path and its permissions."

@@ -127,7 +127,12 @@ def render_listing(snapshot: SourceSnapshot) -> bytes:
         "name": snapshot.name,
         "source_digest": snapshot.source_digest,
         "files": [
-            {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256, "language": file.language}
+            {
+                "path": file.path,
+                "size_bytes": file.size_bytes,
+                "sha256": file.sha256,
+                "language": file.language,
+            }
             for file in snapshot.files
         ],
         "excluded": [
@@ -159,7 +164,7 @@ def load_snapshot(listing: bytes, snapshots_dir: Path) -> SourceSnapshot:
         )
     os.utime(root)
     raw_files, raw_excluded = data["files"], data["excluded"]
-    assert isinstance(raw_files, list) and isinstance(raw_excluded, list)  # noqa: S101, PT018 - checked by the schema
+    assert isinstance(raw_files, list) and isinstance(raw_excluded, list)  # noqa: S101 - checked by the schema
     return SourceSnapshot(
         root=root,
         source_digest=digest,

@@ -1,0 +1,411 @@
+"""Verbs of the analysis room: accept, cancel and retry analyses; judge findings.
+
+Plain values in and out. A 2xx or a printed id means that the rows are
+committed; nothing half-made stays behind when a request is refused.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from referee.analysis.finding_queries import get_finding
+from referee.analysis.finishing import finish_analysis
+from referee.analysis.metrics import CREATION_SECONDS
+from referee.analysis.queries import get_analysis, list_tool_runs
+from referee.analysis.requests import AnalysisRequest, PlannedRun, plan_runs
+from referee.analysis.results import digest_json
+from referee.analysis.running import AnalysisRoom
+from referee.analysis.tables import AnalysisRow, FindingEventRow, FindingRow, SubjectRow, ToolRunRow
+from referee.analysis.views import Analysis, Finding
+from referee.apps import (
+    SourceLimits,
+    SourceLocation,
+    ensure_app,
+    locate_source,
+    render_listing,
+    take_snapshot,
+)
+from referee.core.errors import Conflict, InvalidInput
+from referee.core.ids import new_id
+from referee.core.sources import SourceSnapshot
+from referee.core.vocabulary import AnalysisState, FindingState, Outcome, SubjectKind
+from referee.foundation.jobs import JobEngine
+from referee.foundation.store import Artifact, record_artifacts
+from referee.foundation.web.live import publish
+
+__all__ = [
+    "RUN_ANALYSIS",
+    "cancel_analysis",
+    "create_analysis",
+    "dismiss_finding",
+    "reopen_finding",
+    "retry_analysis",
+    "set_finding_link",
+    "start_analysis",
+]
+
+RUN_ANALYSIS = "analysis.run"
+"""Kind of the job that carries an analysis to its end."""
+
+
+async def create_analysis(
+    room: AnalysisRoom, engine: JobEngine, project_id: UUID, request: AnalysisRequest
+) -> Analysis:
+    """Accept an analysis: check, copy the source, and commit what is planned together with its job.
+
+    The same idempotency key with the same request returns the analysis that exists.
+
+    Raises:
+        InvalidInput: Path, tools, parameters or source are not usable.
+        Forbidden: The path lies outside the allowed roots.
+        Conflict: The idempotency key was used for another request.
+        TooManyRequests: The queue is full.
+    """
+    started = time.monotonic()
+    runs = plan_runs(request)
+    location = locate_source(
+        request.path, allowed_roots=room.settings.allowed_roots, model=request.model, number=request.number
+    )
+    name = _subject_name(location)
+    snapshot = await asyncio.to_thread(
+        take_snapshot, location.path, room.settings.snapshots_dir, _limits(room), name=name
+    )
+    listing = await room.artifacts.put_bytes(render_listing(snapshot), "application/json")
+    async with room.database.transaction() as session:
+        existing = await _find_by_key(session, project_id, request)
+        if existing is None:
+            existing = await _insert(session, engine, project_id, request, runs, location, snapshot, listing)
+            await publish(session, "analyses", {"analysis_id": str(existing)})
+        analysis = await get_analysis(session, project_id, existing)
+    CREATION_SECONDS.observe(time.monotonic() - started)
+    return analysis
+
+
+async def cancel_analysis(
+    room: AnalysisRoom, engine: JobEngine, project_id: UUID, analysis_id: UUID
+) -> Analysis:
+    """Stop an analysis; tools that ended keep their results.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: It has ended.
+    """
+    async with room.database.transaction() as session:
+        analysis = await get_analysis(session, project_id, analysis_id)
+        if analysis.state.is_final:
+            raise Conflict(
+                "analysis.ended",
+                f"The analysis has ended as {analysis.state.value.replace('_', ' ')}.",
+                "There is nothing to cancel.",
+            )
+        await session.execute(
+            update(ToolRunRow)
+            .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
+            .values(
+                outcome=Outcome.cancelled.value,
+                reason="The analysis was cancelled.",
+                did_run=ToolRunRow.started_at.is_not(None),
+                exit_meaning="not_run",
+                parse_state="not_attempted",
+                finished_at=text("clock_timestamp()"),
+            )
+        )
+        await start_analysis(session, analysis_id)
+    if analysis.job_id is not None:
+        await engine.cancel(analysis.job_id)
+    await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
+    async with room.database.reading() as session:
+        return await get_analysis(session, project_id, analysis_id)
+
+
+async def retry_analysis(
+    room: AnalysisRoom, engine: JobEngine, project_id: UUID, analysis_id: UUID
+) -> Analysis:
+    """Start a new analysis of the same subject with the same tools and parameters.
+
+    Results of tools that succeeded come from the cache where the source is unchanged, so a
+    retry asks only the tools that are missing.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: It has not ended.
+    """
+    async with room.database.reading() as session:
+        analysis = await get_analysis(session, project_id, analysis_id)
+        tool_runs = await list_tool_runs(session, analysis_id)
+        row = (
+            await session.execute(select(AnalysisRow).where(AnalysisRow.analysis_id == analysis_id))
+        ).scalar_one()
+    if not analysis.state.is_final:
+        raise Conflict("analysis.running", "The analysis has not ended.", "Wait for it, or cancel it first.")
+    request = AnalysisRequest(
+        path=analysis.subject.path,
+        tools=tuple(run.tool for run in tool_runs),
+        profile=analysis.profile,
+        parameters={
+            tool: dict(values) for tool, values in row.parameters_json.items() if isinstance(values, dict)
+        },
+        model=analysis.subject.model,
+        number=analysis.subject.number,
+    )
+    return await create_analysis(room, engine, project_id, request)
+
+
+async def dismiss_finding(
+    room: AnalysisRoom, project_id: UUID, finding_id: UUID, *, reason: str, actor: str
+) -> Finding:
+    """Say that a finding does not count, and why.
+
+    Raises:
+        NotFound: There is none.
+        InvalidInput: The reason is empty or longer than 1,000 characters.
+        Conflict: It is dismissed or fixed already.
+    """
+    reason = reason.strip()
+    if not reason or len(reason) > 1_000:
+        raise InvalidInput(
+            "finding.reason_needed",
+            "A dismissal needs a reason of 1 to 1,000 characters.",
+            "Say why it does not count.",
+        )
+    return await _change_state(
+        room, project_id, finding_id, FindingState.open, FindingState.dismissed, reason, actor
+    )
+
+
+async def reopen_finding(room: AnalysisRoom, project_id: UUID, finding_id: UUID, *, actor: str) -> Finding:
+    """Take a dismissal back.
+
+    Raises:
+        NotFound: There is none.
+        Conflict: It is not dismissed.
+    """
+    return await _change_state(
+        room,
+        project_id,
+        finding_id,
+        FindingState.dismissed,
+        FindingState.open,
+        "The dismissal was taken back.",
+        actor,
+    )
+
+
+async def set_finding_link(
+    room: AnalysisRoom, project_id: UUID, finding_id: UUID, *, is_linked: bool, actor: str
+) -> Finding:
+    """Take a finding out of the cluster of the same problem, or let it in again.
+
+    Let in again, it joins when the next analysis sees it.
+
+    Raises:
+        NotFound: There is none.
+    """
+    async with room.database.transaction() as session:
+        finding = await get_finding(session, project_id, finding_id)
+        values: dict[str, object] = {"is_link_refused": not is_linked}
+        if not is_linked:
+            values["cluster_id"] = None
+        await session.execute(update(FindingRow).where(FindingRow.finding_id == finding_id).values(**values))
+        reason = "It may be linked with others again." if is_linked else "It was taken out of its cluster."
+        await _record_event(session, finding_id, finding.state, reason, actor)
+        return await get_finding(session, project_id, finding_id)
+
+
+async def _insert(
+    session: AsyncSession,
+    engine: JobEngine,
+    project_id: UUID,
+    request: AnalysisRequest,
+    runs: tuple[PlannedRun, ...],
+    location: SourceLocation,
+    snapshot: SourceSnapshot,
+    listing: Artifact,
+) -> UUID:
+    await record_artifacts(session, [listing])
+    subject_id = await _ensure_subject(session, project_id, location, snapshot.name)
+    analysis_id = await session.scalar(
+        insert(AnalysisRow)
+        .values(
+            analysis_id=new_id(),
+            project_id=project_id,
+            subject_id=subject_id,
+            state=AnalysisState.queued.value,
+            profile=request.profile,
+            parameters_json={tool: dict(values) for tool, values in request.parameters.items()},
+            is_cache_allowed=request.is_cache_allowed,
+            source_digest=snapshot.source_digest,
+            listing_sha256=listing.sha256,
+            files_count=len(snapshot.files),
+            excluded_count=sum(max(entry.files_count, 1) for entry in snapshot.excluded),
+            idempotency_key=request.idempotency_key,
+            request_digest=_request_digest(request),
+        )
+        .on_conflict_do_nothing(index_elements=["project_id", "idempotency_key"])
+        .returning(AnalysisRow.analysis_id)
+    )
+    if analysis_id is None:  # the same key was committed between our look and our insert
+        existing = await _find_by_key(session, project_id, request)
+        assert existing is not None  # noqa: S101 - a conflicting row is committed and never deleted
+        return existing
+    await session.execute(
+        insert(ToolRunRow),
+        [
+            {
+                "tool_run_id": new_id(),
+                "analysis_id": analysis_id,
+                "position": run.position,
+                "tool": run.tool,
+                "service": run.service.value,
+                "parameters_json": run.parameters_json,
+                "parameters_digest": run.parameters_digest,
+            }
+            for run in runs
+        ],
+    )
+    job = await engine.submit(
+        session,
+        kind=RUN_ANALYSIS,
+        arguments={"analysis_id": str(analysis_id), "project_id": str(project_id)},
+        project_id=project_id,
+        key=f"analysis:{analysis_id}",
+        title=f"Analyse {snapshot.name}",
+    )
+    await session.execute(
+        update(AnalysisRow).where(AnalysisRow.analysis_id == analysis_id).values(job_id=job.job_id)
+    )
+    return analysis_id
+
+
+async def _ensure_subject(
+    session: AsyncSession, project_id: UUID, location: SourceLocation, name: str
+) -> UUID:
+    app_id = None
+    kind = SubjectKind.folder
+    if location.model is not None and location.number is not None:
+        app = await ensure_app(
+            session, project_id=project_id, model=location.model, number=location.number, path=location.path
+        )
+        app_id, kind = app.app_id, SubjectKind.app
+    statement = insert(SubjectRow).values(
+        subject_id=new_id(),
+        project_id=project_id,
+        kind=kind.value,
+        app_id=app_id,
+        name=name,
+        path=str(location.path),
+    )
+    if app_id is not None:
+        statement = statement.on_conflict_do_update(
+            index_elements=["app_id"],
+            index_where=text("app_id IS NOT NULL"),
+            set_={"path": statement.excluded.path, "name": statement.excluded.name},
+        )
+    else:
+        statement = statement.on_conflict_do_update(
+            index_elements=["project_id", "kind", "path"],
+            index_where=text("app_id IS NULL"),
+            set_={"name": statement.excluded.name},
+        )
+    return (await session.execute(statement.returning(SubjectRow.subject_id))).scalar_one()
+
+
+async def _find_by_key(session: AsyncSession, project_id: UUID, request: AnalysisRequest) -> UUID | None:
+    if request.idempotency_key is None:
+        return None
+    row = (
+        await session.execute(
+            select(AnalysisRow.analysis_id, AnalysisRow.request_digest).where(
+                AnalysisRow.project_id == project_id, AnalysisRow.idempotency_key == request.idempotency_key
+            )
+        )
+    ).first()
+    if row is None:
+        return None
+    if row.request_digest != _request_digest(request):
+        raise Conflict(
+            "analysis.key_reused",
+            "The idempotency key was used for another request.",
+            "Use a new key for a new request.",
+        )
+    return UUID(str(row.analysis_id))
+
+
+async def start_analysis(session: AsyncSession, analysis_id: UUID) -> None:
+    """Move an analysis from queued to running."""
+    await session.execute(
+        update(AnalysisRow)
+        .where(AnalysisRow.analysis_id == analysis_id, AnalysisRow.state == AnalysisState.queued.value)
+        .values(state=AnalysisState.running.value, started_at=text("clock_timestamp()"))
+    )
+
+
+async def _change_state(
+    room: AnalysisRoom,
+    project_id: UUID,
+    finding_id: UUID,
+    expected: FindingState,
+    state: FindingState,
+    reason: str,
+    actor: str,
+) -> Finding:
+    async with room.database.transaction() as session:
+        finding = await get_finding(session, project_id, finding_id)
+        changed = await session.scalar(
+            update(FindingRow)
+            .where(FindingRow.finding_id == finding_id, FindingRow.state == expected.value)
+            .values(state=state.value, state_reason=reason if state is FindingState.dismissed else "")
+            .returning(FindingRow.finding_id)
+        )
+        if changed is None:
+            raise Conflict(
+                "finding.state_differs",
+                f"The finding is {finding.state.value}, not {expected.value}.",
+                "Look at its history first.",
+            )
+        await _record_event(session, finding_id, state, reason, actor)
+        await publish(session, "findings", {"finding_id": str(finding_id)})
+        return await get_finding(session, project_id, finding_id)
+
+
+async def _record_event(
+    session: AsyncSession, finding_id: UUID, state: FindingState, reason: str, actor: str
+) -> None:
+    await session.execute(
+        insert(FindingEventRow).values(finding_id=finding_id, state=state.value, reason=reason, actor=actor)
+    )
+
+
+def _request_digest(request: AnalysisRequest) -> str:
+    return digest_json(
+        {
+            "path": request.path,
+            "tools": list(request.tools),
+            "profile": request.profile,
+            "parameters": {tool: dict(values) for tool, values in request.parameters.items()},
+            "model": request.model,
+            "number": request.number,
+            "is_cache_allowed": request.is_cache_allowed,
+        }
+    )
+
+
+def _subject_name(location: SourceLocation) -> str:
+    if location.model is not None:
+        return f"{location.model}/app{location.number}"
+    return location.path.name or "root"
+
+
+def _limits(room: AnalysisRoom) -> SourceLimits:
+    settings = room.settings
+    return SourceLimits(
+        files_count=settings.max_subject_files_count,
+        total_bytes=settings.max_subject_bytes,
+        file_bytes=settings.max_file_bytes,
+    )

@@ -1,0 +1,235 @@
+"""The jobs of the analysis room.
+
+``analysis.run`` carries one analysis to its end: answer from the cache what is
+unchanged, run the other tools as child jobs (longest first, so both cores stay
+busy to the end), then finish. ``analysis.tool_run`` runs one tool. Both may be
+executed again after a crash; their effects are recorded once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Awaitable, Callable
+from uuid import UUID
+
+import structlog
+from sqlalchemy import select
+
+from referee.analysis.caching import find_cached_runs, load_cached_result
+from referee.analysis.finishing import fail_analysis, finish_analysis
+from referee.analysis.metrics import TOOL_RUNS
+from referee.analysis.recording import record_tool_run
+from referee.analysis.running import (
+    AnalysisRoom,
+    PreparedTool,
+    Workpiece,
+    execute_tool_run,
+    load_workpiece,
+    prepare_tool,
+)
+from referee.analysis.service import RUN_ANALYSIS, start_analysis
+from referee.analysis.tables import AnalysisRow, ToolRunRow
+from referee.apps import sweep_snapshots
+from referee.core.errors import RefereeError
+from referee.core.findings import JsonValue
+from referee.core.vocabulary import AnalysisState
+from referee.foundation.jobs import ChildJob, JobContext, JobEngine
+from referee.foundation.web.live import publish
+
+__all__ = ["ANALYSIS_QUEUE", "RUN_TOOL", "TOOL_QUEUE", "register_workflows", "sweep_analyses"]
+
+ANALYSIS_QUEUE = "analyses"
+TOOL_QUEUE = "tools"
+RUN_TOOL = "analysis.tool_run"
+
+_ANALYSES_AT_ONCE = 8
+"""Per worker: an analysis itself only waits, so several may overlap and keep the tool slots busy."""
+_TOOL_JOB_TIMEOUT_S = 7_200.0
+"""Far above any tool's own deadline: ends a tool run only when supervision itself has failed."""
+
+log = structlog.get_logger("referee.analysis")
+
+
+def register_workflows(room: AnalysisRoom, engine: JobEngine) -> None:
+    """Make the room's jobs known to the engine. Called before it starts."""
+    engine.register_queue(
+        ANALYSIS_QUEUE, concurrency=None, worker_concurrency=_ANALYSES_AT_ONCE,
+        max_waiting_count=room.settings.queue_max_count,
+    )  # fmt: skip
+    engine.register_queue(
+        TOOL_QUEUE, concurrency=None, worker_concurrency=room.settings.worker_tool_slots_count,
+        max_waiting_count=room.settings.queue_max_count * 20,
+    )  # fmt: skip
+    engine.register(RUN_ANALYSIS, _bind(room, _run_analysis), queue=ANALYSIS_QUEUE)
+    engine.register(RUN_TOOL, _bind(room, _run_tool), queue=TOOL_QUEUE, timeout_s=_TOOL_JOB_TIMEOUT_S)
+
+
+def _bind(
+    room: AnalysisRoom,
+    function: Callable[[AnalysisRoom, JobContext, dict[str, JsonValue]], Awaitable[dict[str, JsonValue]]],
+) -> Callable[[JobContext, dict[str, JsonValue]], Awaitable[dict[str, JsonValue]]]:
+    async def run(context: JobContext, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return await function(room, context, arguments)
+
+    return run
+
+
+async def _run_analysis(
+    room: AnalysisRoom, context: JobContext, arguments: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
+    analysis_id, project_id = UUID(str(arguments["analysis_id"])), UUID(str(arguments["project_id"]))
+
+    async def begin() -> list[JsonValue]:
+        async with room.database.transaction() as session:
+            await start_analysis(session, analysis_id)
+            await publish(session, f"analysis:{analysis_id}", {"state": "running"})
+        await _reuse_results(room, analysis_id)
+        return await _waiting_runs(room, analysis_id)
+
+    async def finish() -> str:
+        try:
+            return (await finish_analysis(room, project_id, analysis_id)).value
+        except RefereeError as error:
+            await fail_analysis(room, analysis_id, f"The results could not be stored: {error.message}")
+            return AnalysisState.failed.value
+
+    waiting = await context.step("begin", begin)
+    children = [
+        ChildJob(
+            name=str(run["tool"]),
+            kind=RUN_TOOL,
+            arguments={"tool_run_id": run["tool_run_id"]},
+            title=f"{run['tool']}",
+            priority=int(str(run["position"])) + 1,
+        )
+        for run in waiting
+        if isinstance(run, dict)
+    ]
+    if children:
+        results = await context.run_children(children)
+        for result in results:
+            if result.error is not None:
+                log.error(
+                    "tool_run.job_failed",
+                    tool=result.name,
+                    code=result.error.code,
+                    message=result.error.message,
+                )
+    state = await context.step("finish", finish, retries=3)
+    return {"state": state}
+
+
+async def _run_tool(
+    room: AnalysisRoom, context: JobContext, arguments: dict[str, JsonValue]
+) -> dict[str, JsonValue]:
+    tool_run_id = UUID(str(arguments["tool_run_id"]))
+
+    async def execute() -> dict[str, JsonValue]:
+        return await execute_tool_run(room, tool_run_id, context.executor_id)
+
+    return await context.step("execute", execute)
+
+
+async def _waiting_runs(room: AnalysisRoom, analysis_id: UUID) -> list[JsonValue]:
+    async with room.database.reading() as session:
+        rows = await session.execute(
+            select(ToolRunRow.tool_run_id, ToolRunRow.tool, ToolRunRow.position)
+            .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
+            .order_by(ToolRunRow.position)
+        )
+        return [
+            {"tool_run_id": str(tool_run_id), "tool": tool, "position": position}
+            for tool_run_id, tool, position in rows
+        ]
+
+
+async def _reuse_results(room: AnalysisRoom, analysis_id: UUID) -> None:
+    """Answer from the result cache every tool whose answer cannot have changed."""
+    async with room.database.reading() as session:
+        analysis = (
+            await session.execute(select(AnalysisRow).where(AnalysisRow.analysis_id == analysis_id))
+        ).scalar_one()
+        if not analysis.is_cache_allowed:
+            return
+        known = await session.scalar(
+            select(ToolRunRow.tool_run_id)
+            .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
+            .where(
+                AnalysisRow.source_digest == analysis.source_digest,
+                AnalysisRow.analysis_id != analysis_id,
+                ToolRunRow.outcome == "succeeded",
+            )
+            .limit(1)
+        )
+        if known is None:
+            return
+        waiting = await session.scalars(
+            select(ToolRunRow.tool_run_id).where(
+                ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None)
+            )
+        )
+        pieces = [await load_workpiece(room, session, tool_run_id, attempt=0) for tool_run_id in waiting]
+    await asyncio.gather(*(_reuse_result(room, piece) for piece in pieces if piece is not None))
+
+
+async def _reuse_result(room: AnalysisRoom, workpiece: Workpiece) -> None:
+    prepared = await _prepare(room, workpiece)
+    if prepared is None or prepared.plan.not_applicable is not None:
+        return
+    async with room.database.reading() as session:
+        cached_from = (await find_cached_runs(session, [prepared.cache_key])).get(prepared.cache_key)
+        if cached_from is None:
+            return
+        result = await load_cached_result(session, cached_from)
+    for artifact in result.artifacts:
+        if await room.artifacts.check(artifact.sha256) is not None:
+            log.warning("cache.artifact_broken", tool=workpiece.key.tool, sha256=artifact.sha256)
+            return
+    async with room.database.transaction() as session:
+        is_accepted = await record_tool_run(session, workpiece.key, result, cached_from=cached_from)
+        await publish(session, f"analysis:{workpiece.key.analysis_id}", {"tool": workpiece.key.tool})
+    if is_accepted:
+        TOOL_RUNS.labels(workpiece.key.tool, result.outcome.value).inc()
+
+
+async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | None:
+    """Return the tool with its plan, or None when it is not there: the tool run itself will say why."""
+    scratch = room.settings.scratch_dir / f"plan-{workpiece.key.tool_run_id.hex}"
+    try:
+        return await prepare_tool(room, workpiece, scratch)
+    except RefereeError:
+        return None
+    finally:
+        await asyncio.to_thread(shutil.rmtree, scratch, True)
+
+
+async def sweep_analyses(room: AnalysisRoom, engine: JobEngine) -> int:
+    """End analyses whose job ended without them, and remove copies of sources nobody needs.
+
+    Returns:
+        Analyses ended. Count.
+    """
+    async with room.database.reading() as session:
+        unfinished = (
+            await session.execute(
+                select(
+                    AnalysisRow.analysis_id,
+                    AnalysisRow.project_id,
+                    AnalysisRow.job_id,
+                    AnalysisRow.source_digest,
+                )
+                .where(AnalysisRow.state.in_(("queued", "running")))
+                .limit(1_000)
+            )
+        ).all()
+    ended_count = 0
+    for analysis_id, _, job_id, _ in unfinished:
+        job = None if job_id is None else await engine.get_job(job_id)
+        if job is not None and job.is_ended and job.state != "succeeded":
+            reason = job.error.message if job.error is not None else f"its job was {job.state}"
+            await fail_analysis(room, analysis_id, f"The analysis could not be carried out: {reason}")
+            ended_count += 1
+    keep = frozenset(digest for _, _, _, digest in unfinished)
+    await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
+    return ended_count
