@@ -8,7 +8,7 @@ from models import User
 from schemas import Credentials, TokenResponse
 from security import create_access_token, hash_password, peek_username, verify_password
 
-router = APIRouter(prefix="/api/auth", tags=["auth"])
+router = APIRouter(prefix="/api", tags=["auth"])
 
 
 @router.post("/register", status_code=201)

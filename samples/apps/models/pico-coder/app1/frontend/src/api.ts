@@ -27,7 +27,7 @@ class ApiClient {
   }
 
   async login(username: string, password: string): Promise<ApiResult<Session>> {
-    const result = await this.request<Session>('POST', '/auth/login', { username, password })
+    const result = await this.request<Session>('POST', '/login', { username, password })
     if (result.data) {
       localStorage.setItem('access_token', result.data.token)
     }
