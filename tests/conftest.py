@@ -69,7 +69,7 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerLe
 
 @pytest.fixture
 def database_settings(settings: Settings, shared_server: ServerLease) -> Iterator[Settings]:
-    """Settings whose ``database_url`` is a fresh, migrated database of this test's own on the shared server."""
+    """Settings whose ``database_url`` is a fresh, migrated database of this test's own."""
     name = f"test_{uuid4().hex}"
     with psycopg.connect(_conninfo(shared_server, "postgres"), autocommit=True) as connection:
         connection.execute(

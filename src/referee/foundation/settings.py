@@ -26,7 +26,7 @@ Roots: TypeAlias = Annotated[list[Path], NoDecode]
 
 
 def _default_home() -> Path:
-    """Return ``$XDG_DATA_HOME/referee``; for root, whose services keep their data there, ``/var/lib/referee``."""
+    """Return ``$XDG_DATA_HOME/referee``; for root, whose services keep data there, ``/var/lib/referee``."""
     if hasattr(os, "geteuid") and os.geteuid() == 0:
         return Path("/var/lib/referee")
     data_home = os.environ.get("XDG_DATA_HOME", "")
@@ -53,6 +53,7 @@ class Settings(BaseSettings):
 
     database_url: str | None = Field(
         default=None,
+        repr=False,  # it may hold a password
         description="Your own PostgreSQL 15 or newer, such as postgresql://user:password@host/referee; "
         "without it the embedded server runs below home.",
     )
@@ -253,14 +254,14 @@ def load_settings(**overrides: object) -> Settings:
     try:
         return Settings(**given)  # type: ignore[arg-type]  # the model checks each value itself
     except ValidationError as error:
-        first = error.errors(include_url=False)[0]
-        name = ".".join(str(part) for part in first["loc"]) or "settings"
-        known = name in Settings.model_fields
+        first = error.errors(include_url=False, include_input=False)[0]
+        name = str(first["loc"][0]) if first["loc"] else "settings"
+        field = Settings.model_fields.get(name)
         raise InvalidInput(
             "settings.invalid",
-            f"The setting {name} is not usable: {first['msg']}.",
-            f"Set REFEREE_{name.upper()} or the option of that name: {Settings.model_fields[name].description}"
-            if known
-            else "Run `referee settings` for the names that exist.",
+            f"The setting {name} is not usable: {first['msg'][:1].lower()}{first['msg'][1:]}.",
+            f"Set REFEREE_{name.upper()}: {field.description}"
+            if field
+            else "Leave it out: no setting has that name.",
             setting=name,
         ) from error

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from referee.foundation.store.artifacts import Artifact, ArtifactStore, open_artifacts
-from referee.foundation.store.database import Database, open_database
+from referee.foundation.store.backups import list_backups
+from referee.foundation.store.database import (
+    Database,
+    Upgrade,
+    current_revision,
+    open_database,
+    restore_backup,
+    upgrade_database,
+)
 from referee.foundation.store.rows import copy_rows, decode_cursor, encode_cursor, record_artifacts
 from referee.foundation.store.tables import ArtifactRow, Base
 
@@ -13,10 +21,15 @@ __all__ = [
     "ArtifactStore",
     "Base",
     "Database",
+    "Upgrade",
     "copy_rows",
+    "current_revision",
     "decode_cursor",
     "encode_cursor",
+    "list_backups",
     "open_artifacts",
     "open_database",
     "record_artifacts",
+    "restore_backup",
+    "upgrade_database",
 ]

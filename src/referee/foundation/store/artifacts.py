@@ -103,7 +103,7 @@ class ArtifactStore(Protocol):
         ...
 
     async def check(self, sha256: str, *, size_bytes: int | None = None) -> str | None:
-        """Read everything again. Returns None when it is as stored, else one sentence: missing, cut or altered."""
+        """Read everything again. Returns None or one sentence: missing, cut or altered."""
         ...
 
 
@@ -123,6 +123,7 @@ class FolderArtifacts:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._temporary = root / "tmp"
+        self._durable_folders: set[Path] = set()
         with _explained_errors():
             root.mkdir(mode=0o700, exist_ok=True)
             self._temporary.mkdir(mode=0o700, exist_ok=True)
@@ -206,11 +207,9 @@ class FolderArtifacts:
         """Give the file its final name, durably. False when bytes of that name are there already."""
         target = self.path_of(sha256)
         is_new = True
+        self._ensure_folder(target.parent)
         try:
             os.link(temporary, target)
-        except FileNotFoundError:
-            self._make_folders(target.parent)
-            return self._link(temporary, sha256)
         except FileExistsError:
             if self._is_intact(target, sha256):
                 is_new = False
@@ -220,11 +219,15 @@ class FolderArtifacts:
         _fsync_dir(target.parent)
         return is_new
 
-    def _make_folders(self, folder: Path) -> None:
+    def _ensure_folder(self, folder: Path) -> None:
+        """Make a folder and have it on disk, even when another process has made it and not synced yet."""
+        if folder in self._durable_folders:
+            return
         folder.parent.mkdir(mode=0o700, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
         _fsync_dir(folder.parent)
         _fsync_dir(self._root)
+        self._durable_folders.add(folder)
 
     def _is_intact(self, target: Path, sha256: str) -> bool:
         with target.open("rb") as file:
@@ -235,7 +238,7 @@ class FolderArtifacts:
         if max_bytes is not None and path.exists() and path.stat().st_size > max_bytes:
             raise PayloadTooLarge(
                 "artifact.too_large",
-                f"The artifact {sha256} has {path.stat().st_size} bytes, more than the {max_bytes} asked for.",
+                f"The artifact {sha256} has more than the {max_bytes} bytes that were asked for.",
                 "Stream it instead.",
             )
         return b"".join(self._read_pieces(sha256))
@@ -264,7 +267,7 @@ class FolderArtifacts:
             raise IntegrityError(
                 "artifact.altered",
                 f"The bytes stored under {sha256} are not the ones that were stored.",
-                "Run `referee verify` to see everything that depends on them, and restore them from a backup.",
+                "Run `referee verify` to see what depends on them, and restore them from a backup.",
             )
 
     def _check(self, sha256: str, size_bytes: int | None) -> str | None:

