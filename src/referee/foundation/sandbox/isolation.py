@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from threading import Lock
-from typing import Literal
 
-from referee.core.errors import InvalidInput
+from referee.core.errors import InvalidInput, Unavailable
 from referee.foundation.sandbox.commands import Command, Isolation, Limits
 from referee.foundation.sandbox.launching import Launch, Method, make_spec, read_report, supervisor_command
 from referee.foundation.sandbox.supervisor.spec import Report
 
-__all__ = ["METHOD_VARIABLE", "detect_isolation"]
+__all__ = ["METHOD_VARIABLE", "detect_isolation", "find_launch"]
 
 METHOD_VARIABLE = "REFEREE_SANDBOX_METHOD"
 """Environment variable that asks for a weaker method than the machine can give."""
@@ -23,7 +23,7 @@ METHOD_VARIABLE = "REFEREE_SANDBOX_METHOD"
 METHODS: tuple[Method, ...] = ("bubblewrap", "unprivileged_user", "limits_only")
 PROBE_LIMITS = Limits(wall_s=10)
 
-_found: dict[str, Isolation] = {}
+_found: dict[str, tuple[Isolation, Launch]] = {}
 _lock = Lock()
 
 
@@ -51,20 +51,21 @@ def detect_isolation(*, refresh: bool = False) -> Isolation:
             _found.clear()
         if wanted not in _found:
             _found[wanted] = _detect(wanted)
-        return _found[wanted]
+        return _found[wanted][0]
 
 
-def _detect(wanted: str) -> Isolation:
+def _detect(wanted: str) -> tuple[Isolation, Launch]:
     reasons = [f"{METHOD_VARIABLE} asks for it"] if wanted else []
-    first = METHODS.index(wanted) if wanted else 0  # type: ignore[arg-type]  # checked against METHODS by the caller
+    first = METHODS.index(wanted) if wanted else 0
     for method in METHODS[first:]:
         for launch in _list_launches(method):
             report = _probe(launch)
             if report["end"] == "exited" and report["exit_code"] == 0:
-                return _describe(launch, report, "; ".join(reasons))
+                return _describe(launch, report, "; ".join(reasons)), launch
             reasons.append(f"{method.replace('_', ' ')} does not work here: {report['reason'].rstrip('.')}")
         reasons.extend(_explain_absence(method))
-    return _describe(Launch(method="limits_only"), None, "; ".join(reasons))
+    launch = Launch(method="limits_only")
+    return _describe(launch, None, "; ".join(reasons)), launch
 
 
 def _list_launches(method: Method) -> list[Launch]:
@@ -82,6 +83,7 @@ def _list_launches(method: Method) -> list[Launch]:
                 can_forbid_namespaces=can_forbid,
                 has_mounts=is_root,
                 has_user=is_root,
+                prlimit="" if is_root else shutil.which("prlimit", path="/usr/bin:/bin") or "",
             )
         ]
     if method == "unprivileged_user":
@@ -112,13 +114,13 @@ def _read_help(program: str) -> bytes:
 def _probe(launch: Launch) -> Report:
     program = shutil.which("true", path="/usr/bin:/bin")
     if program is None:
-        raise InvalidInput(
+        raise Unavailable(
             "sandbox.no_system", "There is no /usr/bin/true here, so no isolation can be tried."
         )
     with TemporaryDirectory(prefix="referee-probe-") as name:
         folder = Path(name)
-        (folder / "readable").mkdir(mode=0o700)
-        (folder / "writable").mkdir()
+        for part in ("readable", "writable", "private"):
+            (folder / part).mkdir(mode=0o700)
         command = Command(
             label="probe",
             argv=(program,),
@@ -126,48 +128,49 @@ def _probe(launch: Launch) -> Report:
             read_only=(folder / "readable",),
             writable=(folder / "writable",),
         )
-        child = subprocess.Popen(
-            supervisor_command(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            cwd="/",
-        )
-        with child:
-            if child.stdin is None or child.stdout is None:
-                raise AssertionError("both were asked for")
-            try:
-                child.stdin.write(make_spec(launch, command, PROBE_LIMITS, folder, child.pid, None))
-                child.stdin.flush()
-            except BrokenPipeError:
-                pass  # It said why on its output.
-            report = read_report(child.stdout.read())
+        report = _supervise_probe(launch, command, folder)
         if report["end"] != "exited" or report["exit_code"] != 0:
-            said = folder.joinpath("probe.stderr")
+            said = folder / "probe.stderr"
             text = said.read_bytes()[-300:].decode(errors="replace").strip() if said.exists() else ""
             report["reason"] = f"{report['reason']} {text}".strip()
         return report
 
 
+def _supervise_probe(launch: Launch, command: Command, folder: Path) -> Report:
+    with subprocess.Popen(
+        supervisor_command(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, cwd="/"
+    ) as child:
+        if child.stdin is None or child.stdout is None:
+            raise AssertionError("both were asked for")
+        spec = make_spec(
+            launch,
+            command,
+            PROBE_LIMITS,
+            output_dir=folder,
+            private_dir=str(folder / "private"),
+            supervisor_pid=child.pid,
+            stdin_fd=None,
+        )
+        with contextlib.suppress(BrokenPipeError):  # It says why on its output.
+            child.stdin.write(spec)
+            child.stdin.flush()
+        return read_report(child.stdout.read())
+
+
 def _describe(launch: Launch, report: Report | None, reason: str) -> Isolation:
     is_bubblewrap = launch.method == "bubblewrap"
-    found: Literal["bubblewrap", "unprivileged_user", "limits_only"] = launch.method
     text = reason or "it is the strongest method and it works here"
-    isolation = Isolation(
-        method=found,
+    return Isolation(
+        method=launch.method,
         has_own_network=is_bubblewrap or launch.has_network_namespace,
         has_read_only_system=is_bubblewrap or launch.has_mounts,
         has_own_processes=is_bubblewrap,
         limits=tuple(report["limits"]) if report else (),
-        reason=f"{found.replace('_', ' ').capitalize()}: {text}.",
+        reason=f"{launch.method.replace('_', ' ').capitalize()}: {text}.",
     )
-    _launches[isolation] = launch
-    return isolation
-
-
-_launches: dict[Isolation, Launch] = {}
 
 
 def find_launch(isolation: Isolation) -> Launch:
     """Return how to start a command in an isolation that ``detect_isolation`` returned."""
-    return _launches[isolation]
+    with _lock:
+        return next(launch for known, launch in _found.values() if known == isolation)

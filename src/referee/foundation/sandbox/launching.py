@@ -5,15 +5,22 @@ from __future__ import annotations
 import json
 import os
 import sys
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, TypeAlias
 
 from referee.foundation.sandbox.commands import Command, Limits
-from referee.foundation.sandbox.supervisor.spec import Report, Spec
+from referee.foundation.sandbox.supervisor.spec import FIRST_DATA_FD, STATUS_FD, Report, Spec
 
-__all__ = ["Launch", "Method", "make_spec", "output_paths", "read_report", "supervisor_command"]
+__all__ = [
+    "SYSTEM_FOLDERS",
+    "Launch",
+    "Method",
+    "make_spec",
+    "output_paths",
+    "read_report",
+    "supervisor_command",
+]
 
 Method: TypeAlias = Literal["bubblewrap", "unprivileged_user", "limits_only"]
 
@@ -25,9 +32,15 @@ FIRST_SMALL_UID = 61_184
 SMALL_UIDS_COUNT = 4_336
 NOBODY = 65534
 
-PASSWD = "root:x:0:0:root:/root:/usr/sbin/nologin\nsandbox:x:65534:65534:sandbox:/tmp:/usr/sbin/nologin\n"
-GROUP = "root:x:0:\nsandbox:x:65534:\n"
-HOSTS = "127.0.0.1 localhost sandbox\n::1 localhost\n"
+SPARE_PROCESSES_COUNT = 4
+"""Bubblewrap's own two, and one each that is about to be reaped."""
+
+OWN_FILES = {
+    "/etc/passwd": "root:x:0:0:root:/root:/sbin/nologin\nsandbox:x:65534:65534:sandbox:/tmp:/sbin/nologin\n",
+    "/etc/group": "root:x:0:\nsandbox:x:65534:\n",
+    "/etc/hosts": "127.0.0.1 localhost sandbox\n::1 localhost\n",
+}
+"""Files made up for the sandbox, so that it learns nothing of this machine."""
 
 SYSTEM_FOLDERS = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32")
 SYSTEM_FILES = (
@@ -60,6 +73,8 @@ class Launch:
     """Whether each command gets a user of its own; only root can."""
     has_mounts: bool = False
     has_network_namespace: bool = False
+    prlimit: str = ""
+    """Program that sets the number of processes inside of bubblewrap, where users are counted anew."""
 
 
 def supervisor_command() -> list[str]:
@@ -82,14 +97,16 @@ def make_spec(
     launch: Launch,
     command: Command,
     limits: Limits,
+    *,
     output_dir: Path,
+    private_dir: str,
     supervisor_pid: int,
     stdin_fd: int | None,
 ) -> bytes:
-    """Return the line that tells a supervisor what to do; makes the private folder."""
-    private_dir = tempfile.mkdtemp(prefix="referee-run-")
+    """Return the line that tells a supervisor what to do."""
     shows_private_dir_as_tmp = launch.method == "bubblewrap" or launch.has_mounts
     stdout_path, stderr_path = output_paths(command, output_dir)
+    is_user_shared = launch.method == "limits_only" and os.geteuid() != 0
     spec: Spec = {
         "argv": list(command.argv),
         "environment": _make_environment(command, "/tmp" if shows_private_dir_as_tmp else private_dir),  # noqa: S108
@@ -102,17 +119,23 @@ def make_spec(
         "has_mounts": launch.has_mounts,
         "has_own_network": launch.has_network_namespace and not command.has_network,
         "is_bubblewrap": launch.method == "bubblewrap",
-        "data_files": [PASSWD, GROUP, HOSTS] if launch.method == "bubblewrap" else [],
+        "data_files": list(OWN_FILES.values()) if launch.method == "bubblewrap" else [],
+        "first_fd": STATUS_FD,
         "stdin_fd": stdin_fd,
-        "stdout_path": os.fspath(stdout_path),
-        "stderr_path": os.fspath(stderr_path),
+        "output_dir": os.fspath(output_dir),
+        "stdout_name": stdout_path.name,
+        "stderr_name": stderr_path.name,
         "output_bytes": limits.output_bytes,
         "wall_s": limits.wall_s,
         "wall_stretch": limits.wall_stretch,
         "cpu_s": limits.cpu_s,
         "memory_bytes": limits.memory_bytes,
         "processes_count": limits.processes_count,
-        "rlimit_processes_count": limits.processes_count + 3 if launch.has_user else None,
+        "rlimit_processes_count": (
+            limits.processes_count + SPARE_PROCESSES_COUNT if launch.has_user or is_user_shared else None
+        ),
+        "is_user_shared": is_user_shared,
+        "binds_processes": launch.has_user or is_user_shared or bool(launch.prlimit),
         "open_files_count": limits.open_files_count,
         "file_bytes": limits.file_bytes,
         "disk_bytes": limits.disk_bytes,
@@ -133,14 +156,14 @@ def _choose_uid(supervisor_pid: int) -> int:
     """Return a user of its own for a command: no two supervisors alive have the same process id."""
     for line in Path("/proc/self/uid_map").read_text().splitlines():
         first, _, count = (int(word) for word in line.split())
-        if first <= FIRST_UID and FIRST_UID + UIDS_COUNT <= first + count:
+        if first <= FIRST_UID and first + count >= FIRST_UID + UIDS_COUNT:
             return FIRST_UID + supervisor_pid % UIDS_COUNT
     return FIRST_SMALL_UID + supervisor_pid % SMALL_UIDS_COUNT
 
 
 def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) -> list[str]:
     """Return the bubblewrap command line around a command."""
-    words = [launch.bubblewrap, "--die-with-parent", "--new-session", "--json-status-fd", "9"]
+    words = [launch.bubblewrap, "--die-with-parent", "--new-session", "--json-status-fd", str(STATUS_FD)]
     words += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
     if launch.can_forbid_namespaces:
@@ -154,7 +177,7 @@ def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) ->
             words += ["--ro-bind", folder, folder]
     for name in (*SYSTEM_FILES, *(NETWORK_FILES if command.has_network else ())):
         words += ["--ro-bind-try", name, name]
-    for number, name in enumerate(("/etc/passwd", "/etc/group", "/etc/hosts"), 10):
+    for number, name in enumerate(OWN_FILES, FIRST_DATA_FD):
         words += ["--perms", "0444", "--ro-bind-data", str(number), name]
     words += ["--proc", "/proc", "--dev", "/dev", "--bind", private_dir, "/tmp"]  # noqa: S108
     binds = [("--ro-bind", os.fspath(path)) for path in command.read_only]
@@ -166,7 +189,10 @@ def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) ->
     words += ["--clearenv"]
     for name, value in _make_environment(command, "/tmp").items():  # noqa: S108
         words += ["--setenv", name, value]
-    return [*words, "--", *command.argv]
+    words.append("--")
+    if launch.prlimit:
+        words += [launch.prlimit, f"--nproc={limits.processes_count}", "--"]
+    return [*words, *command.argv]
 
 
 def read_report(data: bytes) -> Report:

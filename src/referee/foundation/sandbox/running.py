@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
 from referee.core.errors import IntegrityError, InvalidInput, StorageFull
 from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
 from referee.foundation.sandbox.isolation import detect_isolation, find_launch
-from referee.foundation.sandbox.launching import make_spec, output_paths, read_report, supervisor_command
+from referee.foundation.sandbox.launching import (
+    SYSTEM_FOLDERS,
+    make_spec,
+    output_paths,
+    read_report,
+    supervisor_command,
+)
 from referee.foundation.sandbox.supervisor.spec import Report
+from referee.foundation.sandbox.written import remove_written_folder
 
 __all__ = ["run_command"]
+
+REPORT_BYTES = 64 * 1024
 
 
 async def run_command(command: Command, limits: Limits, output_dir: Path) -> CommandResult:
@@ -59,7 +70,18 @@ async def _supervise(command: Command, limits: Limits, output_dir: Path, isolati
             cwd="/",
             start_new_session=True,
         )
-        ended = asyncio.ensure_future(_talk(child, command, limits, output_dir, isolation, passed))
+        make = partial(
+            make_spec,
+            find_launch(isolation),
+            command,
+            limits,
+            output_dir=output_dir,
+            stdin_fd=passed[0] if passed else None,
+        )
+        private_dir = Path(tempfile.mkdtemp(prefix="referee-run-"))
+        ended = asyncio.ensure_future(
+            _talk(child, lambda folder, pid: make(private_dir=folder, supervisor_pid=pid), private_dir)
+        )
         try:
             return await asyncio.shield(ended)
         except asyncio.CancelledError:
@@ -70,28 +92,23 @@ async def _supervise(command: Command, limits: Limits, output_dir: Path, isolati
 
 
 async def _talk(
-    child: asyncio.subprocess.Process,
-    command: Command,
-    limits: Limits,
-    output_dir: Path,
-    isolation: Isolation,
-    passed: tuple[int, ...],
+    child: asyncio.subprocess.Process, make: Callable[[str, int], bytes], private_dir: Path
 ) -> Report:
+    """Tell the supervisor what to do and read what became of it."""
     if child.stdin is None or child.stdout is None:
         raise AssertionError("both were asked for")
-    spec = make_spec(
-        find_launch(isolation), command, limits, output_dir, child.pid, passed[0] if passed else None
-    )
-    child.stdin.write(spec)
     try:
-        await child.stdin.drain()
-    except (BrokenPipeError, ConnectionResetError):
-        pass  # It said why on its output.
-    said = await child.stdout.read(1024 * 1024)
-    while more := await child.stdout.read(1024 * 1024):
-        said = (said + more)[-1024 * 1024 :]
-    await child.wait()
-    child.stdin.close()
+        child.stdin.write(make(os.fspath(private_dir), child.pid))
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # It says why on its output.
+            await child.stdin.drain()
+        said = b""
+        while more := await child.stdout.read(REPORT_BYTES):
+            said = (said + more)[-REPORT_BYTES:]
+        await child.wait()
+    finally:
+        child.stdin.close()
+        if private_dir.exists():  # Only if the supervisor itself was ended.
+            await asyncio.to_thread(remove_written_folder, private_dir)
     return read_report(said)
 
 
@@ -173,6 +190,7 @@ def _check_command(command: Command, output_dir: Path) -> None:
             raise InvalidInput("sandbox.absent_path", f"{command.label} needs {path}, which does not exist.")
     if not os.access(program, os.X_OK) or program.is_dir():
         raise InvalidInput("sandbox.not_a_program", f"{program} is not a program that can be run.")
+    _check_shown(command, program)
     for path in folders:
         if not path.is_dir():
             raise InvalidInput("sandbox.not_a_folder", f"{path} of {command.label} is not a folder.")
@@ -183,6 +201,23 @@ def _check_command(command: Command, output_dir: Path) -> None:
                     "sandbox.writable_inside_read_only",
                     f"The writable folder {path} of {command.label} lies inside {outer}, which is read-only.",
                 )
+
+
+def _check_shown(command: Command, program: Path) -> None:
+    """Refuse a program or working folder that a strong sandbox would not show, in every method alike."""
+    shown = [*map(Path, SYSTEM_FOLDERS), *command.read_only, *command.writable]
+    needed, hops_count = [command.working_dir, program], 0
+    while program.is_symlink() and hops_count < 40:
+        program = Path(os.path.normpath(program.parent / program.readlink()))
+        needed.append(program)
+        hops_count += 1
+    for path in needed:
+        if not any(path.is_relative_to(folder) for folder in shown):
+            raise InvalidInput(
+                "sandbox.not_shown",
+                f"{command.label} needs {path}, which the sandbox would not show.",
+                "Name it, or a folder above it, in read_only or writable.",
+            )
 
 
 def _check_limits(limits: Limits) -> None:

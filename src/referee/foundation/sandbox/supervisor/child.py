@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import resource
 import signal
 
 from referee.foundation.sandbox.supervisor import libc
 from referee.foundation.sandbox.supervisor.mounts import arrange_mounts
+from referee.foundation.sandbox.supervisor.processes import count_user_threads
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from referee.foundation.sandbox.supervisor.spec import Spec
 
-__all__ = ["STATUS_FD", "become_program"]
+__all__ = ["become_program"]
 
-STATUS_FD = 9
-"""Where bubblewrap writes what became of the program."""
-
-FIRST_DATA_FD = 10
+FIRST_FREE_FD = 64
 OOM_SCORE = 500
 """The kernel ends a sandboxed program long before the database or Referee."""
 
@@ -38,7 +37,10 @@ def become_program(
     _open_files(spec, stdout_fd, stderr_fd, status_fd)
     for name in group_files:
         _write(name, str(os.getpid()))
-    _write("/proc/self/oom_score_adj", str(OOM_SCORE))
+    try:  # noqa: SIM105 - contextlib would be loaded for this alone
+        _write("/proc/self/oom_score_adj", str(OOM_SCORE))
+    except OSError:
+        pass  # Some containers keep it from everybody; the limits of the command hold all the same.
     os.nice(5)
     os.umask(0o022)
     if spec["uid"] is not None and spec["has_mounts"]:
@@ -63,7 +65,7 @@ def become_program(
     if not spec["is_bubblewrap"]:
         libc.forbid_new_privileges()
     os.chdir(spec["working_dir"] if not spec["is_bubblewrap"] else "/")
-    os.execve(spec["argv"][0], spec["argv"], spec["environment"])
+    os.execve(spec["argv"][0], spec["argv"], spec["environment"])  # noqa: S606 - no shell is the point
 
 
 def _open_files(spec: Spec, stdout_fd: int, stderr_fd: int, status_fd: int) -> None:
@@ -81,16 +83,10 @@ def _open_files(spec: Spec, stdout_fd: int, stderr_fd: int, status_fd: int) -> N
         os.write(handle, content.encode())
         os.lseek(handle, 0, os.SEEK_SET)
         data_fds.append(handle)
-    # Ours lie above all the numbers we hand out only if there are many: move them out of the way first.
-    safe = [_move_up(handle) for handle in (status_fd, *data_fds)]
-    for number, handle in enumerate(safe, STATUS_FD):
+    # Out of the way first: a number that is handed out may be one that is in use.
+    moved = [fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_FD) for handle in (status_fd, *data_fds)]
+    for number, handle in enumerate(moved, spec["first_fd"]):
         os.dup2(handle, number)
-
-
-def _move_up(handle: int) -> int:
-    import fcntl  # noqa: PLC0415 - only bubblewrap needs it
-
-    return fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, 64)
 
 
 def _write(path: str, text: str) -> None:
@@ -110,7 +106,10 @@ def _set_limits(spec: Spec) -> None:
         (resource.RLIMIT_CORE, 0, 0),
     ]
     if spec["rlimit_processes_count"] is not None:
-        wanted.append((resource.RLIMIT_NPROC, spec["rlimit_processes_count"], spec["rlimit_processes_count"]))
+        count = spec["rlimit_processes_count"]
+        if spec["is_user_shared"]:
+            count += count_user_threads(os.geteuid())
+        wanted.append((resource.RLIMIT_NPROC, count, count))
     for what, soft, hard in wanted:
         highest = resource.getrlimit(what)[1]
         if highest != resource.RLIM_INFINITY and os.geteuid() != 0:

@@ -36,6 +36,10 @@ class Deadline:
         passed_s = now_s - self._started_s
         return passed_s - self.starved_s >= self._wall_s or passed_s >= self._wall_s * self._stretch
 
+    def compute_rest(self, now_s: float) -> float:
+        """Return the seconds that are left if nothing more is lost to others."""
+        return self._wall_s - (now_s - self._started_s - self.starved_s)
+
     def explain(self, now_s: float) -> str:
         """Return one sentence about a deadline that is over."""
         waited = f", not counting {self.starved_s:.1f} s without a CPU" if self.starved_s >= 0.1 else ""

@@ -30,6 +30,7 @@ CLONE_NEWNET = 0x40000000
 
 MS_NOSUID = 0x2
 MS_NODEV = 0x4
+MS_NOEXEC = 0x8
 MS_BIND = 0x1000
 MS_REC = 0x4000
 MS_PRIVATE = 0x40000
@@ -150,7 +151,7 @@ def map_owner(source: str, target: str, namespace_fd: int) -> None:
             ctypes.c_long(SYS_OPEN_TREE),
             ctypes.c_int(AT_FDCWD),
             ctypes.c_char_p(os.fsencode(source)),
-            ctypes.c_uint(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC),
+            ctypes.c_uint(OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE),
         ),
         f"open_tree {source}",
     )

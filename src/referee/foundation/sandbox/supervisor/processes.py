@@ -1,11 +1,21 @@
 """What a tree of processes uses, read from ``/proc``, and how to end it."""
 
+# ruff: noqa: PTH110, PTH116, PTH208
+# Loading pathlib takes longer than all the rest of a supervisor.
+
 from __future__ import annotations
 
 import os
 import signal
 
-__all__ = ["TreeSample", "list_descendants", "measure_shared_fairly", "sample_tree", "signal_all"]
+__all__ = [
+    "TreeSample",
+    "count_user_threads",
+    "list_descendants",
+    "measure_shared_fairly",
+    "sample_tree",
+    "signal_all",
+]
 
 CLOCK_TICKS = os.sysconf("SC_CLK_TCK")
 PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
@@ -63,7 +73,7 @@ def _list_all_descendants(root: int) -> list[int]:
 
 def list_descendants(root: int) -> list[int]:
     """Return every living or unreaped descendant of a process, parents before children."""
-    if not os.path.exists(f"/proc/{root}/task/{root}/children"):  # noqa: PTH110 - pathlib is slow to load
+    if not os.path.exists(f"/proc/{root}/task/{root}/children"):
         return _list_all_descendants(root)
     found: list[int] = []
     waiting = [root]
@@ -104,6 +114,18 @@ def measure_shared_fairly(pids: list[int]) -> int | None:
         for line in data.splitlines():
             if line.startswith(b"Pss:"):
                 total += int(line.split()[1]) * 1024
+    return total
+
+
+def count_user_threads(uid: int) -> int:
+    """Return how many threads a user has now, which is what the kernel compares with its limit."""
+    total = 0
+    for name in os.listdir("/proc"):
+        try:
+            if name.isdigit() and os.stat(f"/proc/{name}").st_uid == uid:
+                total += len(_list_threads(int(name)))
+        except OSError:
+            continue
     return total
 
 

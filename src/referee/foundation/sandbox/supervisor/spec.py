@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import TypedDict
 
-__all__ = ["Report", "Spec"]
+__all__ = ["FIRST_DATA_FD", "STATUS_FD", "Report", "Spec"]
+
+STATUS_FD = 9
+"""Open file on which bubblewrap says what became of the program."""
+FIRST_DATA_FD = 10
+"""First of the open files that hold ``data_files``."""
 
 
 class Spec(TypedDict):
@@ -27,10 +32,13 @@ class Spec(TypedDict):
     """Whether the supervisor makes the network namespace; bubblewrap makes its own."""
     is_bubblewrap: bool
     data_files: list[str]
-    """Contents given to the program as open files, numbered from 10. Number 9 is bubblewrap's status."""
+    """Contents given to the program as open files, numbered from ``FIRST_DATA_FD``."""
+    first_fd: int
+    """``STATUS_FD``: sent along, since the supervisor does not load this module."""
     stdin_fd: int | None
-    stdout_path: str
-    stderr_path: str
+    output_dir: str
+    stdout_name: str
+    stderr_name: str
     output_bytes: int
     wall_s: float
     wall_stretch: float
@@ -38,6 +46,11 @@ class Spec(TypedDict):
     memory_bytes: int
     processes_count: int
     rlimit_processes_count: int | None
+    """Where the user is the command's own, what the kernel is told; else None."""
+    is_user_shared: bool
+    """Whether the limit comes on top of what the user runs already."""
+    binds_processes: bool
+    """Whether the kernel holds the number of processes even without control groups."""
     open_files_count: int
     file_bytes: int
     disk_bytes: int

@@ -16,6 +16,7 @@ import sys
 import time
 
 from referee.foundation.sandbox.supervisor import libc
+from referee.foundation.sandbox.supervisor.cgroups import ControlGroups
 from referee.foundation.sandbox.supervisor.child import become_program
 from referee.foundation.sandbox.supervisor.deadline import Deadline
 from referee.foundation.sandbox.supervisor.folders import DiskWatch, change_owner, remove_folder
@@ -38,6 +39,9 @@ FAST_TICK_S = 0.04
 """Between looks while memory is over half of its limit."""
 GRACE_S = 2.0
 """Between the request to stop and the kill."""
+SPARE_PROCESSES_COUNT = 4
+"""Bubblewrap's own two, and one each that is about to be reaped."""
+WATCHED_LIMITS = ["wall", "cpu", "memory", "file_size", "open_files", "disk", "output"]
 MIB = 1024 * 1024
 
 
@@ -52,10 +56,11 @@ class Supervision:
         self.main_status = 0
         self.peak_memory_bytes = 0
         self.cpu_s = 0.0
-        self.tick_s = 0.02
+        self.tick_s = TICK_S
         self.kill_at_s: float | None = None
-        self.stdout = Drain(spec["stdout_path"], spec["output_bytes"])
-        self.stderr = Drain(spec["stderr_path"], spec["output_bytes"])
+        self.groups = ControlGroups(spec["memory_bytes"], spec["processes_count"] + SPARE_PROCESSES_COUNT)
+        self.stdout = Drain(spec["output_dir"], spec["stdout_name"], spec["output_bytes"])
+        self.stderr = Drain(spec["output_dir"], spec["stderr_name"], spec["output_bytes"])
         self.status_fd, self.status_write_fd = os.pipe2(os.O_CLOEXEC)
         self.disk = DiskWatch([*spec["writable"], spec["private_dir"]])
         self.started_s = time.monotonic()
@@ -76,9 +81,13 @@ class Supervision:
         if not self.main_pid:
             try:
                 become_program(
-                    self.spec, self.stdout.write_fd, self.stderr.write_fd, self.status_write_fd, []
+                    self.spec,
+                    self.stdout.write_fd,
+                    self.stderr.write_fd,
+                    self.status_write_fd,
+                    self.groups.join_files,
                 )
-            except BaseException as error:  # noqa: BLE001 - it is reported, and this process ends
+            except BaseException as error:
                 os.write(failed_write_fd, str(error).encode(errors="replace")[:2000])
             finally:
                 os._exit(127)
@@ -99,7 +108,7 @@ class Supervision:
         for handle in (0, wake_fd, self.stdout.read_fd, self.stderr.read_fd):
             poll.register(handle, select.POLLIN | select.POLLHUP)
         drains = {drain.read_fd: drain for drain in (self.stdout, self.stderr)}
-        next_look_s = time.monotonic() + self.tick_s
+        next_look_s = time.monotonic() + FAST_TICK_S
         self.reap()
         while not self.is_main_over:
             wait_s = max(0.0, min(next_look_s, self.kill_at_s or next_look_s) - time.monotonic())
@@ -119,7 +128,7 @@ class Supervision:
                 return
             if now_s >= next_look_s:
                 self.look(now_s)
-                next_look_s = time.monotonic() + self.tick_s
+                next_look_s = now_s + min(self.tick_s, max(0.01, self.deadline.compute_rest(now_s)))
                 if self.end and self.kill_at_s is None:
                     return
 
@@ -139,6 +148,8 @@ class Supervision:
         write_error = self.stdout.error or self.stderr.error
         if os.getppid() != self.parent:
             self.end, self.reason = "cancelled", "Referee ended."
+        elif self.groups.count_memory_kills():
+            self.end, self.reason = "memory_exceeded", self.explain_memory_kill()
         elif memory_bytes > spec["memory_bytes"]:
             self.end = "memory_exceeded"
             self.reason = (
@@ -155,7 +166,7 @@ class Supervision:
         elif files_count > spec["disk_files_count"]:
             self.end = "signaled"
             self.reason = f"It made {files_count} files; {spec['disk_files_count']} are allowed."
-        elif sample.tasks_count > spec["processes_count"] + 4:
+        elif sample.tasks_count > spec["processes_count"] + SPARE_PROCESSES_COUNT:
             self.end = "signaled"
             self.reason = (
                 f"It ran {sample.tasks_count} threads at once; {spec['processes_count']} are allowed."
@@ -166,7 +177,10 @@ class Supervision:
             self.end, self.reason = "timed_out", self.deadline.explain(now_s)
             self.kill_at_s = now_s + GRACE_S
             # Ending bubblewrap itself would kill the program before it could obey.
-            signal_all(sample.pids[1:] if spec["is_bubblewrap"] else sample.pids, signal.SIGTERM)
+            signal_all(
+                [pid for pid in sample.pids if pid != self.main_pid or not spec["is_bubblewrap"]],
+                signal.SIGTERM,
+            )
 
     def reap(self) -> bool:
         """Collect every child that ended; return whether none is left."""
@@ -182,12 +196,15 @@ class Supervision:
 
     def kill(self) -> None:
         """End every descendant. Returns when the kernel says that none is left."""
+        self.groups.kill()
+        pause_s = 0.001
         while not self.reap():
             pids = list_descendants(os.getpid())
             # What is stopped cannot fork, so the second pass meets everything that the first one saw.
             signal_all(pids, signal.SIGSTOP)
             signal_all(list_descendants(os.getpid()), signal.SIGKILL)
-            time.sleep(0.002)
+            time.sleep(pause_s)
+            pause_s = min(0.05, pause_s * 2)
         until_s = time.monotonic() + GRACE_S
         for drain in (self.stdout, self.stderr):
             while drain.is_open and time.monotonic() < until_s and drain.take():
@@ -198,7 +215,9 @@ class Supervision:
         """Say what became of it."""
         used = resource.getrusage(resource.RUSAGE_CHILDREN)
         end, exit_code, signal_number = self.end, None, None
-        if not end:
+        if not end and self.groups.count_memory_kills():
+            end, self.reason = "memory_exceeded", self.explain_memory_kill()
+        elif not end:
             end, exit_code, signal_number = self.read_status()
         elif end == "signaled":
             signal_number = int(signal.SIGKILL)
@@ -215,7 +234,7 @@ class Supervision:
             "stdout_id": self.stdout.identity,
             "stderr_id": self.stderr.identity,
             "reason": self.reason,
-            "limits": [],
+            "limits": self.list_limits(),
             "errno": write_error.errno if write_error else None,
         }
 
@@ -244,12 +263,22 @@ class Supervision:
         self.reason = f"It was ended by signal {-code} ({signal.strsignal(-code)})."
         return "signaled", None, -code
 
+    def explain_memory_kill(self) -> str:
+        """Return one sentence about a kill by the kernel."""
+        return f"It needed more than the {self.spec['memory_bytes'] // MIB} MiB of memory allowed."
+
+    def list_limits(self) -> list[str]:
+        """Return the limits that bind here."""
+        binds = self.spec["binds_processes"] or "processes" in self.groups.limits
+        return [*WATCHED_LIMITS, "processes"] if binds else WATCHED_LIMITS
+
     def give_back(self) -> None:
         """Return the folders to us and remove the private one."""
         if self.spec["uid"] is not None:
             for folder in self.spec["writable"]:
                 change_owner(folder, self.spec["uid"], os.geteuid())
         remove_folder(self.spec["private_dir"])
+        self.groups.remove()
 
 
 def _read_spec() -> Spec:
@@ -284,5 +313,7 @@ def main() -> None:
         supervision.kill()
         report = supervision.report()
         supervision.give_back()
+        supervision.stdout.publish()
+        supervision.stderr.publish()
     sys.stdout.write(json.dumps(report) + "\n")
     sys.stdout.flush()
