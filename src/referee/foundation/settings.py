@@ -119,6 +119,9 @@ class Settings(BaseSettings):
     queue_poll_s: float = Field(
         default=0.1, ge=0.01, le=60.0, description="Seconds between two looks of a worker into a queue."
     )
+    job_keep_days: float = Field(
+        default=90.0, ge=0.01, le=36_500.0, description="Days an ended job stays in the list of jobs."
+    )
 
     max_subject_files_count: int = Field(
         default=20_000, ge=1, le=10_000_000, description="Files one subject may have."
