@@ -190,10 +190,10 @@ def _check_command(command: Command, output_dir: Path) -> None:
             raise InvalidInput("sandbox.absent_path", f"{command.label} needs {path}, which does not exist.")
     if not os.access(program, os.X_OK) or program.is_dir():
         raise InvalidInput("sandbox.not_a_program", f"{program} is not a program that can be run.")
-    _check_shown(command, program)
     for path in folders:
         if not path.is_dir():
             raise InvalidInput("sandbox.not_a_folder", f"{path} of {command.label} is not a folder.")
+    _check_shown(command, program)
     for path in command.writable:
         for outer in command.read_only:
             if path.resolve().is_relative_to(outer.resolve()):
