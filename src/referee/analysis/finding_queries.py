@@ -44,14 +44,14 @@ __all__ = [
 ]
 
 FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
-    "state": FilterField.of_enum(FindingState, "State of the finding; is:open says the same.", is_sortable=False),
+    "state": FilterField.of_enum(FindingState, "State of the finding; is:open says the same."),
     "severity": FilterField(
         "ordered", "How bad it is.", tuple(word.value for word in sorted(Severity, key=lambda word: word.rank)),
         example="severity:>=high",
     ),
     "tool": FilterField("keyword", "Tool that reports it.", example="tool:bandit"),
     "rule": FilterField("text", "Part of the rule's id, or a pattern with *.", is_searched=True),
-    "path": FilterField("text", "Part of the file's path, or a pattern with *.", is_searched=True, example="path:backend/*"),
+    "path": FilterField("text", "Part of the file's path, or a pattern.", is_searched=True, example="path:backend/*"),
     "subject": FilterField("text", "Part of the subject's name.", is_searched=True),
     "message": FilterField("text", "Part of the message.", is_searched=True),
     "suppressed": FilterField("flag", "Whether the code asks not to be told."),

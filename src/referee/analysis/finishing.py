@@ -20,7 +20,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -37,7 +37,7 @@ from referee.core.vocabulary import AnalysisState, Outcome
 from referee.foundation.store import Artifact, record_artifacts
 from referee.foundation.web.live import publish
 
-__all__ = ["conclude", "fail_analysis", "finish_analysis", "render_manifest"]
+__all__ = ["close_tool_runs", "conclude", "fail_analysis", "finish_analysis", "render_manifest"]
 
 MANIFEST_SCHEMA: Final = "referee-manifest"
 MANIFEST_SCHEMA_VERSION: Final = "1.0"
@@ -142,26 +142,39 @@ async def finish_analysis(
     return state
 
 
-async def fail_analysis(room: AnalysisRoom, analysis_id: UUID, reason: str) -> None:
-    """End an analysis whose results could not be stored, and say so."""
-    async with room.database.transaction() as session:
-        await session.execute(
-            update(ToolRunRow)
-            .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
-            .values(
-                outcome=Outcome.failed.value, reason="The analysis ended before it ran.", did_run=False,
-                exit_meaning="not_run", parse_state="not_attempted", finished_at=text("clock_timestamp()"),
-            )
-        )  # fmt: skip
-        await session.execute(
-            update(AnalysisRow)
-            .where(AnalysisRow.analysis_id == analysis_id, AnalysisRow.state.in_(("queued", "running")))
-            .values(state=AnalysisState.failed.value, reason=reason, finished_at=text("clock_timestamp()"))
-        )
-        await publish(session, f"analysis:{analysis_id}", {"state": "failed"})
-        await publish(session, "analyses", {"analysis_id": str(analysis_id)})
+async def fail_analysis(session: AsyncSession, analysis_id: UUID, reason: str) -> None:
+    """End an analysis that could not be carried out or stored, and say so. Does nothing to one that has ended."""
+    state = await session.scalar(
+        select(AnalysisRow.state).where(AnalysisRow.analysis_id == analysis_id).with_for_update()
+    )
+    if state is None or AnalysisState(state).is_final:
+        return
+    await close_tool_runs(session, analysis_id, Outcome.failed, "The analysis ended before it ran.")
+    await session.execute(
+        update(AnalysisRow)
+        .where(AnalysisRow.analysis_id == analysis_id)
+        .values(state=AnalysisState.failed.value, reason=reason, finished_at=text("clock_timestamp()"))
+    )
+    await publish(session, f"analysis:{analysis_id}", {"state": "failed"})
+    await publish(session, "analyses", {"analysis_id": str(analysis_id)})
     ANALYSES.labels("failed").inc()
     log.error("analysis.failed", analysis_id=str(analysis_id), reason=reason)
+
+
+async def close_tool_runs(session: AsyncSession, analysis_id: UUID, outcome: Outcome, reason: str) -> None:
+    """Give every tool run of an analysis that has no outcome this one."""
+    await session.execute(
+        update(ToolRunRow)
+        .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
+        .values(
+            outcome=outcome.value,
+            reason=reason,
+            did_run=ToolRunRow.started_at.is_not(None),
+            exit_meaning=case((ToolRunRow.started_at.is_not(None), "killed"), else_="not_run"),
+            parse_state="not_attempted",
+            finished_at=text("clock_timestamp()"),
+        )
+    )
 
 
 def render_manifest(

@@ -16,8 +16,8 @@ from referee.analysis.results import digest_json
 from referee.core.errors import InvalidInput
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import Service
-from referee.tools.contract import ParameterValue, Tool, ToolDescription
-from referee.tools.registry import all_tools
+from referee.tools.contract import ParameterValue, ToolDescription
+from referee.tools.registry import TOOL_NAMES, get_tool
 
 __all__ = ["PROFILES", "AnalysisRequest", "PlannedRun", "plan_runs"]
 
@@ -79,10 +79,9 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
             f"There is no profile {request.profile!r}.",
             f"Choose one of {', '.join(PROFILES)}.",
         )
-    catalogue = all_tools()
-    names = _select(request, catalogue)
+    names = _select(request)
     for tool in request.parameters:
-        _require_known(tool, catalogue)
+        _require_known(tool)
         if tool not in names:
             raise InvalidInput(
                 "analysis.parameters_unused",
@@ -90,7 +89,7 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
                 f"Add {tool} to the tools, or leave its parameters out.",
             )
     descriptions = sorted(
-        (catalogue[name].describe() for name in names),
+        (get_tool(name).describe() for name in names),
         key=lambda description: (-description.cost_s, description.name),
     )
     return tuple(
@@ -106,29 +105,25 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
     )
 
 
-def _select(request: AnalysisRequest, catalogue: Mapping[str, Tool]) -> Sequence[str]:
+def _select(request: AnalysisRequest) -> Sequence[str]:
     if not request.tools:
-        return [
-            name
-            for name, tool in catalogue.items()
-            if request.profile == "deep" or tool.describe().is_default
-        ]
+        return [name for name in TOOL_NAMES if request.profile == "deep" or get_tool(name).describe().is_default]
     names: list[str] = []
     for name in request.tools:
-        chosen = list(catalogue) if name == "all" else [_require_known(name, catalogue)]
+        chosen = TOOL_NAMES if name == "all" else (_require_known(name),)
         names.extend(chosen_name for chosen_name in chosen if chosen_name not in names)
     return names
 
 
-def _require_known(name: str, catalogue: Mapping[str, Tool]) -> str:
-    if name in catalogue:
+def _require_known(name: str) -> str:
+    if name in TOOL_NAMES:
         return name
-    near = difflib.get_close_matches(name, catalogue, n=1)
+    near = difflib.get_close_matches(name, TOOL_NAMES, n=1)
     suggestion = f"Did you mean {near[0]}? " if near else ""
     raise InvalidInput(
         "tool.unknown",
         f"There is no tool {name!r}.",
-        f"{suggestion}The tools are {', '.join(catalogue)}.",
+        f"{suggestion}The tools are {', '.join(TOOL_NAMES)}.",
     )
 
 

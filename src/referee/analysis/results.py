@@ -136,57 +136,44 @@ def judge_run(
         report: What was parsed; None when nothing could be.
         unreadable: Why nothing could be parsed.
     """
+    state = _parse_state(report, unreadable)
     match raw.end:
         case "not_started":
-            return Verdict(
-                Outcome.failed, raw.reason or "It could not be started.", False, ExitMeaning.not_run,
-                ParseState.not_attempted,
-            )  # fmt: skip
+            reason = raw.reason or "It could not be started."
+            return Verdict(Outcome.failed, reason, False, ExitMeaning.not_run, ParseState.not_attempted)
         case "cancelled":
-            return Verdict(
-                Outcome.cancelled, "It was cancelled.", True, ExitMeaning.killed, ParseState.not_attempted
-            )
+            return Verdict(Outcome.cancelled, "It was cancelled.", True, ExitMeaning.killed, state)
         case "timed_out" | "cpu_exceeded":
-            return Verdict(
-                Outcome.timed_out, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable)
-            )
+            return Verdict(Outcome.timed_out, raw.reason, True, ExitMeaning.killed, state)
         case "signaled" | "memory_exceeded":
-            return Verdict(
-                Outcome.failed, raw.reason, True, ExitMeaning.killed, _parse_state(report, unreadable)
-            )
+            return Verdict(Outcome.failed, raw.reason, True, ExitMeaning.killed, state)
         case "exited":
-            pass
-    meaning = description.exit_codes.get(
-        raw.exit_code if raw.exit_code is not None else -1, ExitMeaning.unknown
-    )
+            return _judge_exit(description, raw, report, unreadable)
+
+
+def _judge_exit(
+    description: ToolDescription, raw: RawOutput, report: ToolReport | None, unreadable: str | None
+) -> Verdict:
+    code = -1 if raw.exit_code is None else raw.exit_code
+    meaning = description.exit_codes.get(code, ExitMeaning.unknown)
+    is_expected = meaning in (ExitMeaning.clean, ExitMeaning.findings)
     if report is None:
-        if meaning in (ExitMeaning.clean, ExitMeaning.findings):
-            outcome = Outcome.parse_error
-        else:
-            outcome = Outcome.failed
         sentence = unreadable or "Its output could not be read."
-        if outcome is Outcome.failed:
-            sentence = f"It ended with exit code {raw.exit_code}: {sentence}"
-        return Verdict(outcome, sentence, True, meaning, ParseState.unreadable)
-    if report.failure is not None:
-        state = ParseState.partial if report.is_partial else ParseState.parsed
-        outcome = Outcome.parse_error if report.is_partial else Outcome.failed
-        return Verdict(outcome, report.failure, True, meaning, state)
+        if is_expected:
+            return Verdict(Outcome.parse_error, sentence, True, meaning, ParseState.unreadable)
+        sentence = f"It ended with exit code {code}: {sentence}"
+        return Verdict(Outcome.failed, sentence, True, meaning, ParseState.unreadable)
     if report.is_partial:
-        return Verdict(Outcome.parse_error, "Its output is incomplete.", True, meaning, ParseState.partial)
+        sentence = report.failure or "Its output is incomplete."
+        return Verdict(Outcome.parse_error, sentence, True, meaning, ParseState.partial)
+    if report.failure is not None:
+        return Verdict(Outcome.failed, report.failure, True, meaning, ParseState.parsed)
     if meaning is ExitMeaning.usage_error:
-        return Verdict(
-            Outcome.failed, f"It refused its command line (exit code {raw.exit_code}).", True, meaning,
-            ParseState.parsed,
-        )  # fmt: skip
-    if meaning in (ExitMeaning.error, ExitMeaning.unknown) and not report.coverage.examined_count:
-        return Verdict(
-            Outcome.failed,
-            f"It ended with exit code {raw.exit_code} and examined nothing.",
-            True,
-            meaning,
-            ParseState.parsed,
-        )
+        sentence = f"It refused its command line with exit code {code}."
+        return Verdict(Outcome.failed, sentence, True, meaning, ParseState.parsed)
+    if not is_expected and not report.coverage.examined_count:
+        sentence = f"It ended with exit code {code} and examined nothing."
+        return Verdict(Outcome.failed, sentence, True, meaning, ParseState.parsed)
     return Verdict(Outcome.succeeded, "", True, meaning, ParseState.parsed)
 
 
@@ -261,6 +248,7 @@ class SourceLines:
 
 
 def _parse_state(report: ToolReport | None, unreadable: str | None) -> ParseState:
+    """Return how far the output of a run that did not end by itself could be read."""
     if report is not None:
         return ParseState.partial
     return ParseState.not_attempted if unreadable is None else ParseState.unreadable

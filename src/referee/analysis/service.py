@@ -15,7 +15,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.finding_queries import get_finding
-from referee.analysis.finishing import finish_analysis
+from referee.analysis.finishing import close_tool_runs, finish_analysis
 from referee.analysis.metrics import CREATION_SECONDS
 from referee.analysis.queries import get_analysis, list_tool_runs
 from referee.analysis.requests import AnalysisRequest, PlannedRun, plan_runs
@@ -104,18 +104,7 @@ async def cancel_analysis(
                 f"The analysis has ended as {analysis.state.value.replace('_', ' ')}.",
                 "There is nothing to cancel.",
             )
-        await session.execute(
-            update(ToolRunRow)
-            .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
-            .values(
-                outcome=Outcome.cancelled.value,
-                reason="The analysis was cancelled.",
-                did_run=ToolRunRow.started_at.is_not(None),
-                exit_meaning="not_run",
-                parse_state="not_attempted",
-                finished_at=text("clock_timestamp()"),
-            )
-        )
+        await close_tool_runs(session, analysis_id, Outcome.cancelled, "The analysis was cancelled.")
         await start_analysis(session, analysis_id)
     if analysis.job_id is not None:
         await engine.cancel(analysis.job_id)
@@ -280,7 +269,7 @@ async def _insert(
     await session.execute(
         update(AnalysisRow).where(AnalysisRow.analysis_id == analysis_id).values(job_id=job.job_id)
     )
-    return analysis_id
+    return UUID(str(analysis_id))
 
 
 async def _ensure_subject(

@@ -14,10 +14,11 @@ from collections.abc import Awaitable, Callable
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select
+from sqlalchemy import select, text, update
+from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.caching import find_cached_runs, load_cached_result
-from referee.analysis.finishing import fail_analysis, finish_analysis
+from referee.analysis.finishing import close_tool_runs, fail_analysis, finish_analysis
 from referee.analysis.metrics import TOOL_RUNS
 from referee.analysis.recording import record_tool_run
 from referee.analysis.running import (
@@ -33,8 +34,8 @@ from referee.analysis.tables import AnalysisRow, ToolRunRow
 from referee.apps import sweep_snapshots
 from referee.core.errors import RefereeError
 from referee.core.findings import JsonValue
-from referee.core.vocabulary import AnalysisState
-from referee.foundation.jobs import ChildJob, JobContext, JobEngine
+from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState
+from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
 from referee.foundation.web.live import publish
 
 __all__ = ["ANALYSIS_QUEUE", "RUN_TOOL", "TOOL_QUEUE", "register_workflows", "sweep_analyses"]
@@ -61,8 +62,14 @@ def register_workflows(room: AnalysisRoom, engine: JobEngine) -> None:
         TOOL_QUEUE, concurrency=None, worker_concurrency=room.settings.worker_tool_slots_count,
         max_waiting_count=room.settings.queue_max_count * 20,
     )  # fmt: skip
-    engine.register(RUN_ANALYSIS, _bind(room, _run_analysis), queue=ANALYSIS_QUEUE)
-    engine.register(RUN_TOOL, _bind(room, _run_tool), queue=TOOL_QUEUE, timeout_s=_TOOL_JOB_TIMEOUT_S)
+    engine.register(RUN_ANALYSIS, _bind(room, _run_analysis), queue=ANALYSIS_QUEUE, on_end=_end_analysis_job)
+    engine.register(
+        RUN_TOOL,
+        _bind(room, _run_tool),
+        queue=TOOL_QUEUE,
+        timeout_s=_TOOL_JOB_TIMEOUT_S,
+        on_end=_end_tool_job,
+    )
 
 
 def _bind(
@@ -91,7 +98,8 @@ async def _run_analysis(
         try:
             return (await finish_analysis(room, project_id, analysis_id)).value
         except RefereeError as error:
-            await fail_analysis(room, analysis_id, f"The results could not be stored: {error.message}")
+            async with room.database.transaction() as session:
+                await fail_analysis(session, analysis_id, f"The results could not be stored: {error.message}")
             return AnalysisState.failed.value
 
     waiting = await context.step("begin", begin)
@@ -120,13 +128,45 @@ async def _run_analysis(
     return {"state": state}
 
 
+async def _end_analysis_job(session: AsyncSession, job: Job) -> None:
+    """Fail the analysis of a job that failed, in the same transaction: neither is left behind by the other."""
+    if job.state == "failed":
+        reason = job.error.message if job.error is not None else "its job failed."
+        await fail_analysis(
+            session,
+            UUID(str(job.arguments["analysis_id"])),
+            f"The analysis could not be carried out: {reason}",
+        )
+
+
+async def _end_tool_job(session: AsyncSession, job: Job) -> None:
+    """Give the tool run of a job that failed its outcome."""
+    if job.state != "failed":
+        return
+    reason = job.error.message if job.error is not None else "Its job failed."
+    await session.execute(
+        update(ToolRunRow)
+        .where(
+            ToolRunRow.tool_run_id == UUID(str(job.arguments["tool_run_id"])), ToolRunRow.outcome.is_(None)
+        )
+        .values(
+            outcome=Outcome.failed.value,
+            reason=reason,
+            did_run=ToolRunRow.started_at.is_not(None),
+            exit_meaning=ExitMeaning.unknown.value,
+            parse_state=ParseState.not_attempted.value,
+            finished_at=text("clock_timestamp()"),
+        )
+    )
+
+
 async def _run_tool(
     room: AnalysisRoom, context: JobContext, arguments: dict[str, JsonValue]
 ) -> dict[str, JsonValue]:
     tool_run_id = UUID(str(arguments["tool_run_id"]))
 
     async def execute() -> dict[str, JsonValue]:
-        return await execute_tool_run(room, tool_run_id, context.executor_id)
+        return await execute_tool_run(room, tool_run_id, context.engine.executor_id or "none")
 
     return await context.step("execute", execute)
 
@@ -204,8 +244,8 @@ async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | N
         await asyncio.to_thread(shutil.rmtree, scratch, True)
 
 
-async def sweep_analyses(room: AnalysisRoom, engine: JobEngine) -> int:
-    """End analyses whose job ended without them, and remove copies of sources nobody needs.
+async def sweep_analyses(room: AnalysisRoom) -> int:
+    """End analyses whose cancelling was cut off, and remove copies of sources nobody needs.
 
     Returns:
         Analyses ended. Count.
@@ -214,22 +254,21 @@ async def sweep_analyses(room: AnalysisRoom, engine: JobEngine) -> int:
         unfinished = (
             await session.execute(
                 select(
-                    AnalysisRow.analysis_id,
-                    AnalysisRow.project_id,
-                    AnalysisRow.job_id,
-                    AnalysisRow.source_digest,
+                    AnalysisRow.analysis_id, AnalysisRow.project_id, AnalysisRow.source_digest, JobRow.state
                 )
+                .outerjoin(JobRow, JobRow.job_id == AnalysisRow.job_id)
                 .where(AnalysisRow.state.in_(("queued", "running")))
                 .limit(1_000)
             )
         ).all()
-    ended_count = 0
-    for analysis_id, _, job_id, _ in unfinished:
-        job = None if job_id is None else await engine.get_job(job_id)
-        if job is not None and job.is_ended and job.state != "succeeded":
-            reason = job.error.message if job.error is not None else f"its job was {job.state}"
-            await fail_analysis(room, analysis_id, f"The analysis could not be carried out: {reason}")
-            ended_count += 1
-    keep = frozenset(digest for _, _, _, digest in unfinished)
+    cancelled = [
+        (analysis_id, project_id) for analysis_id, project_id, _, state in unfinished if state == "cancelled"
+    ]
+    for analysis_id, project_id in cancelled:
+        async with room.database.transaction() as session:
+            await close_tool_runs(session, analysis_id, Outcome.cancelled, "The analysis was cancelled.")
+            await start_analysis(session, analysis_id)
+        await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
+    keep = frozenset(digest for _, _, digest, _ in unfinished)
     await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
-    return ended_count
+    return len(cancelled)

@@ -91,7 +91,7 @@ def locate_source(
         raise InvalidInput(
             "app.model_invalid",
             f"{model!r} is not a model slug.",
-            "Use letters, digits, dots, dashes and underscores, at most 120 of them, beginning with a letter or digit.",
+            "Use at most 120 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
         )
     if not 1 <= number < 1_000_000:
         raise InvalidInput(

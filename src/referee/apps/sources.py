@@ -233,7 +233,7 @@ def _enter_folder(parent: int, name: str, path: str, copy: _Copy, *, depth: int)
         copy.exclude(path, "unreadable", 0)
         return
     try:
-        reason = classify_folder(name, frozenset(os.listdir(descriptor)))
+        reason = classify_folder(name, frozenset(os.listdir(descriptor)))  # noqa: PTH208 - by descriptor, not by path
         if reason is not None:
             copy.exclude(path, reason, _count_files(descriptor))
         elif depth >= _MAX_DEPTH:

@@ -23,7 +23,7 @@ __all__ = [
     "ToolReport",
 ]
 
-JsonValue: TypeAlias = "str | int | float | bool | None | list[JsonValue] | dict[str, JsonValue]"
+JsonValue: TypeAlias = "str | int | float | bool | list[JsonValue] | dict[str, JsonValue] | None"
 
 MAX_HOLES = 200
 """Coverage holes kept by name; beyond that only their count, so one odd folder cannot fill a page."""

@@ -1,0 +1,65 @@
+"""Analyses: what is judged, what became of it, and every finding. This is the door.
+
+Names are loaded when first asked for: the command line asks for few of them.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from referee.analysis.requests import PROFILES, AnalysisRequest
+    from referee.analysis.running import AnalysisRoom
+    from referee.analysis.service import (
+        cancel_analysis,
+        create_analysis,
+        dismiss_finding,
+        reopen_finding,
+        retry_analysis,
+        set_finding_link,
+    )
+    from referee.analysis.views import Analysis, Finding, Occurrence, SeverityCounts, Subject, ToolRun
+    from referee.analysis.workflows import register_workflows, sweep_analyses
+
+__all__ = [
+    "PROFILES",
+    "Analysis",
+    "AnalysisRequest",
+    "AnalysisRoom",
+    "Finding",
+    "Occurrence",
+    "SeverityCounts",
+    "Subject",
+    "ToolRun",
+    "cancel_analysis",
+    "create_analysis",
+    "dismiss_finding",
+    "register_workflows",
+    "reopen_finding",
+    "retry_analysis",
+    "set_finding_link",
+    "sweep_analyses",
+]
+
+_MODULES = {
+    "requests": ("PROFILES", "AnalysisRequest"),
+    "running": ("AnalysisRoom",),
+    "service": (
+        "cancel_analysis",
+        "create_analysis",
+        "dismiss_finding",
+        "reopen_finding",
+        "retry_analysis",
+        "set_finding_link",
+    ),
+    "views": ("Analysis", "Finding", "Occurrence", "SeverityCounts", "Subject", "ToolRun"),
+    "workflows": ("register_workflows", "sweep_analyses"),
+}
+_HOMES = {name: module for module, names in _MODULES.items() for name in names}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
