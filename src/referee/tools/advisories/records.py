@@ -15,11 +15,13 @@ Source:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal
 
 from packaging.utils import canonicalize_name
+from packaging.version import InvalidVersion, Version
 
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import Severity
@@ -93,7 +95,7 @@ class Advisory:
     ranges: tuple[tuple[VersionEvent, ...], ...]
     """Each sorted by version."""
     versions: tuple[str, ...]
-    """Versions named one by one."""
+    """Versions named one by one, those of PyPI in normal form."""
 
     def affects(self, version: str) -> bool:
         """Return whether ``version`` is affected.
@@ -102,7 +104,7 @@ class Advisory:
             ValueError: It is not a version of the ecosystem.
         """
         key = parse_version(self.ecosystem, version)
-        if version in self.versions:
+        if (str(key) if isinstance(key, Version) else version) in self.versions:
             return True
         return any(_is_in_range(self.ecosystem, key, events) for events in self.ranges)
 
@@ -111,9 +113,7 @@ class Advisory:
         key = parse_version(self.ecosystem, version)
         fixed = {event.version for events in self.ranges for event in events if event.kind == "fixed"}
         keyed = [(parse_version(self.ecosystem, text), text) for text in fixed]
-        return tuple(
-            text for later, text in sorted(keyed, key=lambda pair: _sortable(pair[0])) if _is_less(key, later)
-        )
+        return tuple(text for later, text in sorted(keyed, key=lambda pair: pair[0]) if _is_less(key, later))
 
     def to_json(self) -> dict[str, JsonValue]:
         """Return it as an OSV record of this package alone; ``parse_records`` reads it back."""
@@ -254,10 +254,6 @@ def _key_of(ids: set[str]) -> str:
     return min(ids)
 
 
-def _sortable(key: SortKey) -> SortKey:
-    return key
-
-
 def _is_less(left: SortKey, right: SortKey) -> bool:
     # Both come from parse_version with the same ecosystem, so they are of the same class.
     return left < right  # type: ignore[operator]
@@ -301,7 +297,7 @@ def _matchers_of(
     ranges: list[tuple[VersionEvent, ...]] = []
     versions: set[str] = set()
     for entry in entries:
-        versions.update(_strings(entry.get("versions"), MAX_VERSIONS))
+        versions.update(_normal_versions(ecosystem, _strings(entry.get("versions"), MAX_VERSIONS)))
         described = entry.get("ranges")
         for one in described if isinstance(described, list) else []:
             if isinstance(one, dict) and one.get("type") in ("ECOSYSTEM", "SEMVER"):
@@ -309,6 +305,15 @@ def _matchers_of(
                 if events and events not in ranges:
                     ranges.append(events)
     return tuple(ranges), tuple(sorted(versions))
+
+
+def _normal_versions(ecosystem: Ecosystem, versions: Iterable[str]) -> Iterator[str]:
+    for version in versions:
+        if ecosystem == "npm":
+            yield version
+            continue
+        with suppress(InvalidVersion):
+            yield str(Version(version))
 
 
 def _events_of(ecosystem: Ecosystem, described: object) -> tuple[VersionEvent, ...]:

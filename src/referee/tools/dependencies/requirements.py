@@ -93,11 +93,11 @@ def add_requirement(text: str, path: str, line: int | None, found: Dependencies)
         found.skip(f"{requirement.name}{requirement.specifier}", "skipped: not pinned to one version")
         return
     try:
-        Version(version)
+        normal = str(Version(version))
     except InvalidVersion:
         found.fail(f"{requirement.name}=={version}", "not a version that PEP 440 knows")
         return
-    found.add(Declaration(str(canonicalize_name(requirement.name)), version, path, line))
+    found.add(Declaration(str(canonicalize_name(requirement.name)), normal, path, line))
 
 
 def exact_version(specifier: SpecifierSet) -> str | None:
