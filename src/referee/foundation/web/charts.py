@@ -1,0 +1,336 @@
+"""Charts made on the server as SVG: bars, stacked bars, lines, sparklines and timelines.
+
+They print, they need no script, and their colours are classes from
+``tokens.css``, so both themes and reports use the same drawing. Every chart
+has a title that states something, an axis from 0 where bars are compared, and
+its numbers as a table for whoever cannot or does not want to see it.
+
+Not here: time series that need zoom.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, TypeAlias
+
+from markupsafe import Markup
+
+from referee.foundation.web.formats import format_number
+
+__all__ = [
+    "Bar",
+    "Line",
+    "Segment",
+    "Span",
+    "render_bar_chart",
+    "render_line_chart",
+    "render_sparkline",
+    "render_timeline",
+]
+
+MAX_SERIES_COUNT: Final = 8
+"""More colours cannot be told apart; the rest becomes "other"."""
+MIN_BAR_WIDTH: Final = 2.0
+"""A span of a millisecond in an hour is still seen."""
+
+_WIDTH: Final = 640
+_LABEL_WIDTH: Final = 160
+_VALUE_WIDTH: Final = 64
+_ROW_HEIGHT: Final = 24
+_BAR_HEIGHT: Final = 12
+_AXIS_HEIGHT: Final = 24
+
+Format: TypeAlias = Callable[[float], str]
+Tone: TypeAlias = Literal[
+    "series-1", "series-2", "series-3", "series-4", "series-5", "series-6", "series-7", "series-8",
+    "critical", "high", "medium", "low", "info", "ok", "warn", "bad", "idle", "accent",
+]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One part of a bar."""
+
+    label: str
+    value: float
+    tone: Tone = "series-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One row of a bar chart; more than one segment makes it stacked."""
+
+    label: str
+    segments: tuple[Segment, ...]
+    url: str = ""
+
+    @property
+    def total(self) -> float:
+        """The length of the whole bar."""
+        return sum(segment.value for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series of a line chart; a point without a value is a gap."""
+
+    label: str
+    values: tuple[float | None, ...]
+    tone: Tone = "series-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """One row of a timeline."""
+
+    label: str
+    start_s: float
+    """Seconds since the timeline's beginning."""
+    duration_s: float
+    tone: Tone = "series-1"
+    detail: str = ""
+    """What stands behind the bar, such as the outcome."""
+    is_failed: bool = False
+    """Hatched, whatever the colour."""
+    url: str = ""
+
+
+def render_bar_chart(
+    title: str, bars: Sequence[Bar], *, unit: str = "", format_value: Format = format_number
+) -> Markup:
+    """Return horizontal bars from 0, with their values and a table of the same numbers.
+
+    Args:
+        title: The statement with its unit, such as "Most findings are of low severity (count)".
+        bars: The rows, in the order they are shown.
+        unit: Said behind each value in the table's head.
+        format_value: How a value is written.
+    """
+    top = max((bar.total for bar in bars), default=0.0) or 1.0
+    span = _WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
+    parts: list[Markup] = [_line(_LABEL_WIDTH, 0, _LABEL_WIDTH, len(bars) * _ROW_HEIGHT, "chart-axis")]
+    for row, bar in enumerate(bars):
+        middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
+        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(bar.label, 22), "chart-label is-end", bar.url))
+        x = float(_LABEL_WIDTH)
+        for segment in bar.segments:
+            width = segment.value / top * span
+            width = max(MIN_BAR_WIDTH, width) if segment.value > 0 else 0.0
+            caption = f"{bar.label}, {segment.label}: {format_value(segment.value)}"
+            parts.append(_rect(x, middle - _BAR_HEIGHT / 2, width, segment.tone, caption))
+            x += width
+        parts.append(_text(x + 8, middle, format_value(bar.total), "chart-value"))
+    names = list(dict.fromkeys((s.label, s.tone) for bar in bars for s in bar.segments))
+    heads = ["", *(name for name, _ in names)]
+    rows = [
+        [
+            bar.label,
+            *(format_value(sum(s.value for s in bar.segments if s.label == name)) for name, _ in names),
+        ]
+        for bar in bars
+    ]
+    return _figure(title, len(bars) * _ROW_HEIGHT, parts, heads, rows, names if len(names) > 1 else [], unit)
+
+
+def render_line_chart(
+    title: str,
+    labels: Sequence[str],
+    lines: Sequence[Line],
+    *,
+    unit: str = "",
+    format_value: Format = format_number,
+    height: int = 160,
+) -> Markup:
+    """Return lines over equally spaced points, the axis from 0, with a table of the same numbers.
+
+    Args:
+        title: The statement with its unit.
+        labels: What each point is, first to last.
+        lines: At most ``MAX_SERIES_COUNT``.
+        unit: Said in the table's head.
+        format_value: How a value is written.
+        height: Of the drawing, in pixels.
+    """
+    if len(lines) > MAX_SERIES_COUNT:
+        raise ValueError(f"a chart shows at most {MAX_SERIES_COUNT} series; sum the rest up as other")
+    top = _round_up(max((v for line in lines for v in line.values if v is not None), default=0.0))
+    left, right, bottom = 56.0, _WIDTH - 8.0, height - _AXIS_HEIGHT
+    step = (right - left) / max(1, len(labels) - 1)
+    parts: list[Markup] = []
+    for tick in range(5):
+        y = bottom - (bottom - 8) * tick / 4
+        parts.append(_line(left, y, right, y, "chart-axis" if tick == 0 else "chart-grid"))
+        parts.append(_text(left - 8, y, format_value(top * tick / 4), "chart-tick is-end"))
+    for line in lines:
+        points = [
+            None if value is None else (left + index * step, bottom - (bottom - 8) * value / top)
+            for index, value in enumerate(line.values)
+        ]
+        parts.append(_path(points, line.tone))
+        for point, label, value in zip(points, labels, line.values, strict=True):
+            if point is not None and value is not None:
+                parts.append(_circle(*point, line.tone, f"{label}, {line.label}: {format_value(value)}"))
+    if labels:
+        parts.append(_text(left, height - 8, labels[0], "chart-tick"))
+        parts.append(_text(right, height - 8, labels[-1], "chart-tick is-end"))
+    rows = [
+        [label, *("no value" if (v := line.values[i]) is None else format_value(v) for line in lines)]
+        for i, label in enumerate(labels)
+    ]
+    legend = [(line.label, line.tone) for line in lines] if len(lines) > 1 else []
+    return _figure(title, height, parts, ["", *(line.label for line in lines)], rows, legend, unit)
+
+
+def render_sparkline(values: Sequence[float | None], label: str, *, tone: Tone = "series-1") -> Markup:
+    """Return a line as high as text; ``label`` says in words what it shows."""
+    known = [value for value in values if value is not None]
+    top = max(known, default=0.0) or 1.0
+    step = 96 / max(1, len(values) - 1)
+    points = [None if v is None else (index * step + 2, 18 - 16 * v / top) for index, v in enumerate(values)]
+    return Markup('<svg class="sparkline" viewBox="0 0 100 20" role="img" aria-label="{}">{}</svg>').format(
+        label, _path(points, tone)
+    )
+
+
+def render_timeline(
+    title: str, spans: Sequence[Span], *, total_s: float, format_value: Format = format_number
+) -> Markup:
+    """Return bars on a common time scale of four parts, each at least 2 px, with a table.
+
+    Args:
+        title: The statement, such as "semgrep took 71 % of the 48 s".
+        spans: The rows, in the order they are shown.
+        total_s: Length of the scale in seconds.
+        format_value: How seconds are written.
+    """
+    total = (
+        max(total_s, *(span.start_s + span.duration_s for span in spans), 1e-9)
+        if spans
+        else max(total_s, 1e-9)
+    )
+    width = _WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
+    bottom = len(spans) * _ROW_HEIGHT
+    parts: list[Markup] = [_hatch()]
+    for tick in range(5):
+        x = _LABEL_WIDTH + width * tick / 4
+        parts.append(_line(x, 0, x, bottom, "chart-axis" if tick == 0 else "chart-grid"))
+        anchor = "is-end" if tick == 4 else "is-middle" if tick else ""
+        parts.append(_text(x, bottom + 14, format_value(total * tick / 4), f"chart-tick {anchor}"))
+    for row, span in enumerate(spans):
+        middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
+        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(span.label, 22), "chart-label is-end", span.url))
+        length = max(MIN_BAR_WIDTH, span.duration_s / total * width)
+        x = min(_LABEL_WIDTH + span.start_s / total * width, _LABEL_WIDTH + width - MIN_BAR_WIDTH)
+        caption = f"{span.label}: {format_value(span.duration_s)} {span.detail}".strip()
+        parts.append(_rect(x, middle - _BAR_HEIGHT / 2, length, span.tone, caption))
+        if span.is_failed:
+            parts.append(
+                Markup('<rect class="chart-hatch" x="{}" y="{}" width="{}" height="{}" rx="2"/>').format(
+                    _round(x), _round(middle - _BAR_HEIGHT / 2), _round(length), _BAR_HEIGHT
+                )
+            )
+        parts.append(_text(_WIDTH - _VALUE_WIDTH + 8, middle, format_value(span.duration_s), "chart-value"))
+    rows = [[s.label, format_value(s.start_s), format_value(s.duration_s), s.detail] for s in spans]
+    return _figure(title, bottom + _AXIS_HEIGHT, parts, ["", "starts after", "took", ""], rows, [], "")
+
+
+def _figure(
+    title: str,
+    height: float,
+    parts: Sequence[Markup],
+    heads: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    legend: Sequence[tuple[str, Tone]],
+    unit: str,
+) -> Markup:
+    drawing = Markup(
+        '<svg class="chart-drawing" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
+    ).format(_WIDTH, _round(max(height, _ROW_HEIGHT)), title, Markup("").join(parts))
+    keys = Markup("").join(
+        Markup('<li><span class="chart-key tone-{}"></span>{}</li>').format(tone, name)
+        for name, tone in legend
+    )
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in heads)
+    body = Markup("").join(
+        Markup('<tr><th scope="row">{}</th>{}</tr>').format(
+            row[0], Markup("").join(Markup('<td class="is-number">{}</td>').format(cell) for cell in row[1:])
+        )
+        for row in rows
+    )
+    return Markup(
+        '<figure class="chart"><figcaption>{}</figcaption>{}{}'
+        '<details class="chart-table"><summary>Table{}</summary>'
+        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="table is-compact">'
+        "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details></figure>"
+    ).format(
+        title,
+        Markup('<ul class="chart-legend">{}</ul>').format(keys) if legend else "",
+        drawing,
+        f" ({unit})" if unit else "",
+        f"Numbers of: {title}",
+        head,
+        body,
+    )
+
+
+def _rect(x: float, y: float, width: float, tone: Tone, caption: str) -> Markup:
+    return Markup(
+        '<rect class="tone-{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>'
+    ).format(tone, _round(x), _round(y), _round(width), _BAR_HEIGHT, caption)
+
+
+def _circle(x: float, y: float, tone: Tone, caption: str) -> Markup:
+    return Markup('<circle class="tone-{}" cx="{}" cy="{}" r="3"><title>{}</title></circle>').format(
+        tone, _round(x), _round(y), caption
+    )
+
+
+def _line(x1: float, y1: float, x2: float, y2: float, css_class: str) -> Markup:
+    return Markup('<line class="{}" x1="{}" y1="{}" x2="{}" y2="{}"/>').format(
+        css_class, _round(x1), _round(y1), _round(x2), _round(y2)
+    )
+
+
+def _text(x: float, y: float, text: str, css_class: str, url: str = "") -> Markup:
+    drawn = Markup('<text class="{}" x="{}" y="{}" dominant-baseline="central">{}</text>').format(
+        css_class, _round(x), _round(y), text
+    )
+    return Markup('<a href="{}">{}</a>').format(url, drawn) if url else drawn
+
+
+def _path(points: Sequence[tuple[float, float] | None], tone: Tone) -> Markup:
+    """A line through the points, broken where one is missing."""
+    commands: list[str] = []
+    is_drawing = False
+    for point in points:
+        if point is not None:
+            commands.append(f"{'L' if is_drawing else 'M'}{_round(point[0])} {_round(point[1])}")
+        is_drawing = point is not None
+    return Markup('<path class="chart-line tone-{}" d="{}"/>').format(tone, " ".join(commands))
+
+
+def _hatch() -> Markup:
+    return Markup(
+        '<defs><pattern id="chart-hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
+        'patternTransform="rotate(45)"><line class="chart-hatch-line" x1="0" y1="0" x2="0" y2="6"/></pattern></defs>'
+    )
+
+
+def _round(value: float) -> str:
+    return f"{value:.1f}".removesuffix(".0")
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2, 5 times a power of ten, times 4/4, so that four ticks are round."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(
+        (factor * power for factor in (1, 2, 4, 8, 10) if value <= factor * power * (1 + 1e-9)), 10 * power
+    )
+
+
+def _cut(text: str, max_chars_count: int) -> str:
+    return text if len(text) <= max_chars_count else text[: max_chars_count - 1] + "…"

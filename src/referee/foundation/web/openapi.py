@@ -1,0 +1,86 @@
+"""The API's description (OpenAPI 3.1), made from the models the server runs on.
+
+Two things are added to what FastAPI makes: each operation says which problems
+it answers with, and its id is the handler's own name, verb and noun, so that
+clients made from the description read well.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from fastapi.routing import APIRoute
+
+from referee.foundation.web.problems import PROBLEM_MEDIA_TYPE, Problem
+
+__all__ = ["OPENAPI_PATH", "customise_openapi", "name_operation"]
+
+OPENAPI_PATH = "/v1/openapi.json"
+_ALWAYS = {
+    "401": "A key is needed or not known.",
+    "422": "The request is not understood.",
+    "500": "Internal error.",
+}
+_METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
+
+
+def name_operation(route: APIRoute) -> str:
+    """Return the operation id: the noun the operation is tagged with, and the handler's name.
+
+    ``list_findings`` below the tag ``findings`` is ``findings_list``; a handler whose name
+    does not hold its noun keeps its whole name.
+    """
+    verb, _, rest = route.name.partition("_")
+    tag = str(route.tags[0]).replace("-", "_").replace(" ", "_") if route.tags else ""
+    if not tag or not rest:
+        return route.name
+    singular = tag.removesuffix("s") if not tag.endswith("yses") else tag.removesuffix("es") + "is"
+    if rest == tag:
+        return f"{tag}_{verb}"
+    if rest == singular:
+        return f"{singular}_{verb}"
+    return f"{singular}_{route.name}" if not rest.startswith(singular) else f"{rest}_{verb}"
+
+
+def customise_openapi(app: FastAPI) -> None:
+    """Make ``app.openapi`` describe problems; the description is made once, on first demand."""
+
+    def describe() -> dict[str, Any]:
+        if app.openapi_schema is None:
+            schema = get_openapi(
+                title=app.title,
+                version=app.version,
+                openapi_version="3.1.0",
+                description=app.description,
+                routes=app.routes,
+            )
+            _add_problems(schema)
+            app.openapi_schema = schema
+        return app.openapi_schema
+
+    app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _add_problems(schema: dict[str, Any]) -> None:
+    components = schema.setdefault("components", {}).setdefault("schemas", {})
+    model = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    components.update(model.pop("$defs", {}))
+    components["Problem"] = model
+    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    for path, operations in schema.get("paths", {}).items():
+        for method, operation in operations.items():
+            if method not in _METHODS:
+                continue
+            statuses = dict(_ALWAYS)
+            if "{" in path:
+                statuses["404"] = "Nothing has that id."
+            if method in ("put", "post", "patch", "delete"):
+                statuses |= {"403": "Not allowed.", "409": "The present state does not allow it."}
+            for status, description in sorted(statuses.items()):
+                answer = operation.setdefault("responses", {}).setdefault(status, {})
+                if status == "422" or not answer:
+                    operation["responses"][status] = {"description": description, "content": content}
+    for unused in ("HTTPValidationError", "ValidationError"):
+        components.pop(unused, None)

@@ -1,0 +1,209 @@
+"""Every error as problem details (RFC 9457), or as a page where a person looks.
+
+``RefereeError`` carries its own status, sentence and hint; validation errors
+of FastAPI get a list of fields; whatever nobody foresaw becomes a 500 that
+shows nothing of the inside besides the request id.
+
+Source:
+    RFC 9457, Problem Details for HTTP APIs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from enum import Enum
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+
+from referee.core.errors import RefereeError, Unauthorized
+from referee.core.findings import JsonValue
+from referee.foundation.web.problem_catalogue import problem_url
+from referee.foundation.web.rendering import render_page
+
+__all__ = [
+    "PROBLEM_MEDIA_TYPE",
+    "FieldError",
+    "Problem",
+    "add_problem_handlers",
+    "answer_problem",
+    "build_problem",
+]
+
+PROBLEM_MEDIA_TYPE = "application/problem+json"
+MAX_FIELD_ERRORS = 50
+"""A body of a million wrong rows needs no million messages."""
+
+_PAGE_PREFIXES = ("/ui", "/-/patterns", "/problems")
+_HTTP_CODES: Mapping[int, tuple[str, str, str]] = {
+    404: ("request.not_found", "Not found", "No page or operation has this address."),
+    405: ("request.method_not_allowed", "Method not allowed", "This address does not take that method."),
+}
+
+
+class FieldError(BaseModel):
+    """What is wrong with one field."""
+
+    location: str = Field(description="Where the field is: body, query, path, header or cookie.")
+    path: str = Field(description="JSON Pointer to the field inside that place.", examples=["/tools/0"])
+    message: str = Field(description="One sentence: what was expected.")
+    code: str = Field(description="Stable name of the rule that was broken.")
+
+
+class Problem(BaseModel):
+    """Why a request failed (RFC 9457)."""
+
+    type: str = Field(
+        description="Address that explains the problem.", examples=["/problems/analysis.not_found"]
+    )
+    title: str = Field(description="The kind of problem, the same for every problem of one status.")
+    status: int = Field(description="The HTTP status.")
+    detail: str = Field(description="One sentence: what happened.")
+    hint: str = Field(default="", description="One sentence: what to do.")
+    code: str = Field(description="Dotted, stable name for programs.", examples=["analysis.not_found"])
+    instance: str = Field(description="The path that was asked for.")
+    request_id: str = Field(description="Finds this request in the server's log.")
+    errors: list[FieldError] | None = Field(default=None, description="Each wrong field, for invalid input.")
+    context: dict[str, Any] = Field(default_factory=dict, description="Values that help, such as the limit.")
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """Which request failed."""
+
+    instance: str
+    request_id: str
+
+
+def build_problem(request: Request, error: Exception) -> Problem:
+    """Return what may be told about ``error``."""
+    place = _Place(instance=request.url.path, request_id=getattr(request.state, "request_id", ""))
+    if isinstance(error, RefereeError):
+        return Problem(
+            type=problem_url(error.code),
+            title=error.title,
+            status=error.status,
+            detail=error.message,
+            hint=error.hint,
+            code=error.code,
+            context={name: _to_json(value) for name, value in error.context.items()},
+            instance=place.instance,
+            request_id=place.request_id,
+        )
+    if isinstance(error, RequestValidationError):
+        return _build_validation_problem(error.errors(), place)
+    if isinstance(error, HTTPException):
+        fallback = (f"request.http_{error.status_code}", "Request refused", str(error.detail))
+        code, title, detail = _HTTP_CODES.get(error.status_code, fallback)
+        return Problem(
+            type=problem_url(code),
+            title=title,
+            status=error.status_code,
+            detail=detail,
+            code=code,
+            instance=place.instance,
+            request_id=place.request_id,
+        )
+    return Problem(
+        type=problem_url("internal.unexpected"),
+        title=RefereeError.title,
+        status=500,
+        detail="Something failed inside Referee.",
+        hint=f"Look for the request id {place.request_id} in the server's log.",
+        code="internal.unexpected",
+        instance=place.instance,
+        request_id=place.request_id,
+    )
+
+
+async def answer_problem(request: Request, error: Exception) -> Response:
+    """Return the answer to a failed request: a page for people, problem details for programs."""
+    problem = build_problem(request, error)
+    wants_page = _wants_page(request)
+    if wants_page and isinstance(error, Unauthorized) and request.method == "GET":
+        login = request.url.replace(scheme="", netloc="", path="/ui/login", query="")
+        target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
+        return RedirectResponse(str(login.include_query_params(next=target)), status_code=303)
+    headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = "Bearer"
+    if isinstance(error, RefereeError) and "retry_after_s" in error.context:
+        headers["Retry-After"] = str(error.context["retry_after_s"])
+    if wants_page:
+        response: Response = await render_page(
+            request, "problem.html", {"problem": problem}, title=problem.title, status=problem.status
+        )
+    else:
+        response = JSONResponse(
+            problem.model_dump(mode="json", exclude_none=True), problem.status, media_type=PROBLEM_MEDIA_TYPE
+        )
+    response.headers.update(headers)
+    return response
+
+
+def add_problem_handlers(app: FastAPI) -> None:
+    """Answer every error of ``app`` with problem details."""
+    for kind in (RefereeError, RequestValidationError, HTTPException):
+        app.add_exception_handler(kind, answer_problem)
+
+
+def _build_validation_problem(errors: Sequence[Any], place: _Place) -> Problem:
+    count = len(errors)
+    return Problem(
+        type=problem_url("request.invalid"),
+        title="Invalid input",
+        status=422,
+        detail=f"The request has {count} mistake{'' if count == 1 else 's'}.",
+        hint="The list of errors names each field and what was expected.",
+        code="request.invalid",
+        errors=[_build_field_error(error) for error in errors[:MAX_FIELD_ERRORS]],
+        context={"errors_count": count} if count > MAX_FIELD_ERRORS else {},
+        instance=place.instance,
+        request_id=place.request_id,
+    )
+
+
+def _build_field_error(error: Mapping[str, Any]) -> FieldError:
+    location, *path = [str(part) for part in error.get("loc", ("body",))] or ["body"]
+    pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
+    return FieldError(
+        location=location, path=pointer, message=_say(error), code=str(error.get("type", "invalid"))
+    )
+
+
+def _say(error: Mapping[str, Any]) -> str:
+    message = str(error.get("msg", "is not valid")).removeprefix("Value error, ")
+    message = message[:1].upper() + message[1:]
+    return message if message.endswith((".", "?")) else message + "."
+
+
+def _wants_page(request: Request) -> bool:
+    if not request.url.path.startswith(_PAGE_PREFIXES) or "hx-request" in request.headers:
+        return False
+    return "text/html" in request.headers.get("accept", "")
+
+
+def _to_json(value: object) -> JsonValue:
+    """A context value as JSON; anything unforeseen as its text."""
+    if isinstance(value, Enum):
+        return _to_json(value.value)
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    if isinstance(value, datetime):
+        return value.isoformat()
+    if isinstance(value, UUID | Path):
+        return str(value)
+    if isinstance(value, Mapping):
+        return {str(key): _to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [_to_json(item) for item in value]
+    return str(value)
