@@ -1,1 +1,53 @@
 """The tools that judge a subject: ``contract`` says what a tool is, ``registry`` which there are."""
+
+from __future__ import annotations
+
+from referee.tools.contract import (
+    Installation,
+    InstallKit,
+    Parameter,
+    ParameterValue,
+    RawOutput,
+    RunKit,
+    Tool,
+    ToolDescription,
+    ToolPlan,
+)
+from referee.tools.fingerprints import (
+    FINGERPRINT_VERSION,
+    compute_cluster_key,
+    compute_fingerprint,
+    compute_fingerprints,
+)
+from referee.tools.install import ToolInstaller
+from referee.tools.parameters import parse_parameter_text, resolve_parameters
+from referee.tools.reading import OutputUnreadable
+from referee.tools.registry import TOOL_NAMES, all_tools, describe_tools, get_tool
+from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
+
+__all__ = [
+    "FINGERPRINT_VERSION",
+    "TOOL_NAMES",
+    "InstallKit",
+    "Installation",
+    "OutputUnreadable",
+    "Parameter",
+    "ParameterValue",
+    "RawOutput",
+    "RunKit",
+    "SarifInvocation",
+    "Tool",
+    "ToolDescription",
+    "ToolInstaller",
+    "ToolPlan",
+    "all_tools",
+    "compute_cluster_key",
+    "compute_fingerprint",
+    "compute_fingerprints",
+    "describe_tools",
+    "get_tool",
+    "parse_parameter_text",
+    "render_sarif",
+    "resolve_parameters",
+    "validate_sarif",
+]

@@ -9,14 +9,13 @@ read anything else.
 from __future__ import annotations
 
 import asyncio
-import errno
-import os
-import stat
+import contextlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from referee.foundation.sandbox.commands import Command, CommandResult, Limits
+from referee.core.errors import NotFound
+from referee.foundation.sandbox import Command, CommandResult, Limits, read_written_file
 from referee.tools.contract import Installation, RawOutput, RunKit
 
 __all__ = ["RUNNERS_DIR", "merge_outputs", "probe_python_package", "run_tool_command", "work_dir"]
@@ -41,8 +40,7 @@ _ENVIRONMENT = {
 def work_dir(kit: RunKit) -> Path:
     """Return the folder that the tool may write, made when absent."""
     folder = kit.scratch_dir / "work"
-    folder.mkdir(mode=0o777, exist_ok=True)
-    folder.chmod(0o777)  # the sandboxed user is another one; nothing else is below this private folder
+    folder.mkdir(mode=0o700, exist_ok=True)
     return folder
 
 
@@ -103,12 +101,12 @@ def _collect(
         ("stdout", result.stdout_path, result.stdout_bytes),
         ("stderr", result.stderr_path, result.stderr_bytes),
     ):
-        data, _ = _read_bounded(path, cap_bytes) or (b"", 0)
-        streams[name], totals[name] = data, max(total, len(data))
+        with path.open("rb") as file:
+            streams[name] = file.read(cap_bytes)
+        totals[name] = total
     for name in report_files:
-        found = _read_bounded(work / name, cap_bytes)
-        if found is not None:
-            streams[name], totals[name] = found
+        with contextlib.suppress(NotFound):
+            streams[name], totals[name] = read_written_file(work, name, max_bytes=cap_bytes)
     return RawOutput(
         streams=streams,
         total_bytes=totals,
@@ -121,22 +119,6 @@ def _collect(
         reason=result.reason,
         command=tuple(_hide_folders(argument, kit, work) for argument in command.argv),
     )
-
-
-def _read_bounded(path: Path, cap_bytes: int) -> tuple[bytes, int] | None:
-    """Return the first ``cap_bytes`` of a regular file and its size; None when there is none."""
-    try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except OSError as error:
-        if error.errno in (errno.ENOENT, errno.ELOOP, errno.ENXIO, errno.ENOTDIR, errno.EISDIR):
-            return None
-        raise
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
-            return None  # a pipe, a device, or a second name for a file that is not the tool's own
-        data = file.read(cap_bytes)
-        return data, max(status.st_size, len(data))
 
 
 def _hide_folders(argument: str, kit: RunKit, work: Path) -> str:
