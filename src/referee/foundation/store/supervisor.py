@@ -276,6 +276,10 @@ class Supervisor:
         return socket_dir
 
     def _launch(self) -> None:
+        # No server of this cluster lives, so these are leftovers; PostgreSQL would believe a lock file
+        # whose pid has gone to another program or whose process nobody has collected yet.
+        for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):
+            (self.socket_dir / name).unlink(missing_ok=True)
         settings = {**SERVER_SETTINGS, "unix_socket_directories": str(self.socket_dir)}
         command = [str(self.bin_dir / "postgres"), "-D", str(self.data_dir)]
         for name, value in settings.items():
