@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.foundation.jobs.worker_program import make_engine
 
 from referee.core.findings import JsonValue
 from referee.foundation.access import get_project
@@ -58,3 +62,78 @@ def submit(engine: JobEngine, database: Database, project_id: UUID) -> Callable[
             )
 
     return submit_one
+
+
+class WorkerProcess:
+    """A worker of another process, and what its jobs say."""
+
+    def __init__(self, process: asyncio.subprocess.Process, log: Path) -> None:
+        self.process = process
+        self.log = log
+        self.events: list[list[str]] = []
+
+    @property
+    def executor_id(self) -> str:
+        return self.events[0][1]
+
+    async def wait_for(self, word: str, count: int = 1, timeout_s: float = 30.0) -> list[list[str]]:
+        """Read events until ``count`` of them begin with ``word``; return these."""
+        async with asyncio.timeout(timeout_s):
+            while len(self.get_events(word)) < count:
+                line = await self._read_line()
+                assert line, f"the worker ended before {word!r}: {self.log.read_text()}"
+        return self.get_events(word)
+
+    async def read_to_end(self) -> None:
+        """Read what is left, and wait for the process to end."""
+        while await self._read_line():
+            pass
+        await self.process.wait()
+
+    def get_events(self, word: str) -> list[list[str]]:
+        return [event for event in self.events if event[0] == word]
+
+    async def _read_line(self) -> bytes:
+        assert self.process.stdout is not None
+        line = await self.process.stdout.readline()
+        self.events += [line.decode().split()] if line else []
+        return line
+
+
+StartWorker = Callable[[], Awaitable[WorkerProcess]]
+
+
+@pytest.fixture
+async def start_worker(job_settings: Settings, tmp_path: Path) -> AsyncIterator[StartWorker]:
+    """Start workers as processes; they are ended after the test."""
+    workers: list[WorkerProcess] = []
+
+    async def start() -> WorkerProcess:
+        log = tmp_path / f"worker-{len(workers)}.log"
+        with log.open("wb") as stderr:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                str(Path(__file__).with_name("worker_program.py")),
+                job_settings.model_dump_json(exclude={"allowed_roots"}),
+                stdout=asyncio.subprocess.PIPE,
+                stderr=stderr,
+            )
+        worker = WorkerProcess(process, log)
+        workers.append(worker)
+        await worker.wait_for("ready")
+        return worker
+
+    yield start
+    for worker in workers:
+        if worker.process.returncode is None:
+            worker.process.kill()
+        await worker.read_to_end()
+
+
+@pytest.fixture
+async def submitter(job_settings: Settings, database: Database) -> AsyncIterator[JobEngine]:
+    """An engine that knows the kinds of the worker program and only submits."""
+    made = make_engine(job_settings, database)
+    await made.start(is_worker=False)
+    yield made
+    await made.stop()
