@@ -16,6 +16,7 @@ __all__ = [
     "SYSTEM_FOLDERS",
     "Launch",
     "Method",
+    "choose_uid",
     "make_spec",
     "output_paths",
     "read_report",
@@ -111,7 +112,7 @@ def make_spec(
         "argv": list(command.argv),
         "environment": _make_environment(command, "/tmp" if shows_private_dir_as_tmp else private_dir),  # noqa: S108
         "working_dir": os.fspath(command.working_dir),
-        "uid": _choose_uid(supervisor_pid) if launch.has_user else None,
+        "uid": choose_uid(supervisor_pid) if launch.has_user else None,
         "covers": [] if launch.method == "bubblewrap" else list(COVERS),
         "read_only": [os.fspath(path) for path in command.read_only],
         "writable": [os.fspath(path) for path in command.writable],
@@ -119,7 +120,7 @@ def make_spec(
         "has_mounts": launch.has_mounts,
         "has_own_network": launch.has_network_namespace and not command.has_network,
         "is_bubblewrap": launch.method == "bubblewrap",
-        "data_files": list(OWN_FILES.values()) if launch.method == "bubblewrap" else [],
+        "data_files": [],
         "first_fd": STATUS_FD,
         "stdin_fd": stdin_fd,
         "output_dir": os.fspath(output_dir),
@@ -142,7 +143,8 @@ def make_spec(
         "disk_files_count": limits.disk_files_count,
     }
     if launch.method == "bubblewrap":
-        spec["argv"] = _wrap(launch, command, limits, private_dir)
+        spec["argv"], options = _wrap(launch, command, limits, private_dir)
+        spec["data_files"] = [*OWN_FILES.values(), options]
     return json.dumps(spec).encode() + b"\n"
 
 
@@ -152,7 +154,7 @@ def _make_environment(command: Command, home: str) -> dict[str, str]:
     return {"HOME": home, "TMPDIR": home, "LANG": "C.UTF-8", "PATH": path, **given}
 
 
-def _choose_uid(supervisor_pid: int) -> int:
+def choose_uid(supervisor_pid: int) -> int:
     """Return a user of its own for a command: no two supervisors alive have the same process id."""
     for line in Path("/proc/self/uid_map").read_text().splitlines():
         first, _, count = (int(word) for word in line.split())
@@ -161,9 +163,9 @@ def _choose_uid(supervisor_pid: int) -> int:
     return FIRST_SMALL_UID + supervisor_pid % SMALL_UIDS_COUNT
 
 
-def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) -> list[str]:
-    """Return the bubblewrap command line around a command."""
-    words = [launch.bubblewrap, "--die-with-parent", "--new-session", "--json-status-fd", str(STATUS_FD)]
+def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) -> tuple[list[str], str]:
+    """Return the bubblewrap command line around a command, and the options it reads from a file."""
+    words = ["--die-with-parent", "--new-session", "--json-status-fd", str(STATUS_FD)]
     words += ["--unshare-user", "--unshare-pid", "--unshare-ipc", "--unshare-uts", "--unshare-cgroup-try"]
     words += ["--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
     if launch.can_forbid_namespaces:
@@ -189,10 +191,12 @@ def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) ->
     words += ["--clearenv"]
     for name, value in _make_environment(command, "/tmp").items():  # noqa: S108
         words += ["--setenv", name, value]
-    words.append("--")
-    if launch.prlimit:
-        words += [launch.prlimit, f"--nproc={limits.processes_count}", "--"]
-    return [*words, *command.argv]
+    inner = [launch.prlimit, f"--nproc={limits.processes_count}", "--"] if launch.prlimit else []
+    # Options go through an open file: bubblewrap's own command line is the one thing the program can see of it.
+    last_fd = FIRST_DATA_FD + len(OWN_FILES)
+    return [launch.bubblewrap, "--args", str(last_fd), "--", *inner, *command.argv], "".join(
+        f"{word}\0" for word in words
+    )
 
 
 def read_report(data: bytes) -> Report:

@@ -7,8 +7,8 @@ import contextlib
 import errno
 import os
 import tempfile
-from collections.abc import Callable, Iterable
-from functools import partial
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
@@ -17,11 +17,15 @@ from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResu
 from referee.foundation.sandbox.isolation import detect_isolation, find_launch
 from referee.foundation.sandbox.launching import (
     SYSTEM_FOLDERS,
+    Launch,
+    choose_uid,
     make_spec,
     output_paths,
     read_report,
     supervisor_command,
 )
+from referee.foundation.sandbox.leftovers import end_leftovers
+from referee.foundation.sandbox.supervisor.folders import change_owner
 from referee.foundation.sandbox.supervisor.spec import Report
 from referee.foundation.sandbox.written import remove_written_folder
 
@@ -56,49 +60,84 @@ async def run_command(command: Command, limits: Limits, output_dir: Path) -> Com
     return _make_result(command, limits, output_dir, isolation, report)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    """One command on its way through the sandbox."""
+
+    launch: Launch
+    command: Command
+    limits: Limits
+    output_dir: Path
+    private_dir: Path
+    stdin_fd: int | None
+
+    def make_spec(self, supervisor_pid: int) -> bytes:
+        return make_spec(
+            self.launch,
+            self.command,
+            self.limits,
+            output_dir=self.output_dir,
+            private_dir=os.fspath(self.private_dir),
+            supervisor_pid=supervisor_pid,
+            stdin_fd=self.stdin_fd,
+        )
+
+    def clean_up(self, supervisor_pid: int) -> None:
+        """Do what the supervisor does at the end, if it was ended before."""
+        if not self.private_dir.exists():
+            return
+        uid = choose_uid(supervisor_pid) if self.launch.has_user else None
+        end_leftovers(uid, self.private_dir.name)
+        remove_written_folder(self.private_dir)
+        for folder in self.command.writable if uid is not None else ():
+            change_owner(os.fspath(folder), uid, os.geteuid())
+
+
 async def _supervise(command: Command, limits: Limits, output_dir: Path, isolation: Isolation) -> Report:
     with tempfile.TemporaryFile() as stdin_file:
         stdin_file.write(command.stdin)
         stdin_file.seek(0)
-        passed = (stdin_file.fileno(),) if command.stdin else ()
+        run = _Run(
+            launch=find_launch(isolation),
+            command=command,
+            limits=limits,
+            output_dir=output_dir,
+            private_dir=Path(tempfile.mkdtemp(prefix="referee-run-")),
+            stdin_fd=stdin_file.fileno() if command.stdin else None,
+        )
+        # A task of its own, so that nobody's cancellation cuts it short: cancelling means telling the supervisor.
+        started: asyncio.Future[asyncio.subprocess.Process] = asyncio.get_running_loop().create_future()
+        ended = asyncio.create_task(_talk(run, started))
+        try:
+            return await asyncio.shield(ended)
+        except asyncio.CancelledError:
+            started.add_done_callback(_close_order_pipe)
+            await _wait_through_cancellations(ended)
+            raise
+
+
+def _close_order_pipe(started: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    if not started.cancelled() and not started.exception() and (pipe := started.result().stdin):
+        pipe.close()
+
+
+async def _talk(run: _Run, started: asyncio.Future[asyncio.subprocess.Process]) -> Report:
+    """Start a supervisor, tell it what to do and read what became of it."""
+    child: asyncio.subprocess.Process | None = None
+    try:
         child = await asyncio.create_subprocess_exec(
             *supervisor_command(),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.STDOUT,
-            pass_fds=passed,
+            pass_fds=() if run.stdin_fd is None else (run.stdin_fd,),
             cwd="/",
             start_new_session=True,
         )
-        make = partial(
-            make_spec,
-            find_launch(isolation),
-            command,
-            limits,
-            output_dir=output_dir,
-            stdin_fd=passed[0] if passed else None,
-        )
-        private_dir = Path(tempfile.mkdtemp(prefix="referee-run-"))
-        ended = asyncio.ensure_future(
-            _talk(child, lambda folder, pid: make(private_dir=folder, supervisor_pid=pid), private_dir)
-        )
-        try:
-            return await asyncio.shield(ended)
-        except asyncio.CancelledError:
-            if child.stdin:
-                child.stdin.close()
-            await _wait_through_cancellations(ended)
-            raise
-
-
-async def _talk(
-    child: asyncio.subprocess.Process, make: Callable[[str, int], bytes], private_dir: Path
-) -> Report:
-    """Tell the supervisor what to do and read what became of it."""
-    if child.stdin is None or child.stdout is None:
-        raise AssertionError("both were asked for")
-    try:
-        child.stdin.write(make(os.fspath(private_dir), child.pid))
+        if child.stdin is None or child.stdout is None:
+            raise AssertionError("both were asked for")
+        child.stdin.write(run.make_spec(child.pid))
+        started.set_result(child)
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # It says why on its output.
             await child.stdin.drain()
         said = b""
@@ -106,9 +145,9 @@ async def _talk(
             said = (said + more)[-REPORT_BYTES:]
         await child.wait()
     finally:
-        child.stdin.close()
-        if private_dir.exists():  # Only if the supervisor itself was ended.
-            await asyncio.to_thread(remove_written_folder, private_dir)
+        if child and child.stdin:
+            child.stdin.close()
+        await asyncio.to_thread(run.clean_up, child.pid if child else 0)
     return read_report(said)
 
 

@@ -80,7 +80,7 @@ def _open_files(spec: Spec, stdout_fd: int, stderr_fd: int, status_fd: int) -> N
     data_fds = []
     for content in spec["data_files"]:
         handle = os.memfd_create("referee")
-        os.write(handle, content.encode())
+        os.write(handle, os.fsencode(content))
         os.lseek(handle, 0, os.SEEK_SET)
         data_fds.append(handle)
     # Out of the way first: a number that is handed out may be one that is in use.
