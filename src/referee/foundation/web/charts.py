@@ -25,6 +25,7 @@ __all__ = [
     "Segment",
     "Span",
     "render_bar_chart",
+    "render_chart_definitions",
     "render_line_chart",
     "render_sparkline",
     "render_timeline",
@@ -35,8 +36,9 @@ MAX_SERIES_COUNT: Final = 8
 MIN_BAR_WIDTH: Final = 2.0
 """A span of a millisecond in an hour is still seen."""
 
-_WIDTH: Final = 640
-_LABEL_WIDTH: Final = 160
+_WIDTH: Final = 480
+"""Drawn at 480 to 560 px wide, so that its text stays between 12 and 14 px."""
+_LABEL_WIDTH: Final = 120
 _VALUE_WIDTH: Final = 64
 _ROW_HEIGHT: Final = 24
 _BAR_HEIGHT: Final = 12
@@ -113,7 +115,7 @@ def render_bar_chart(
     parts: list[Markup] = [_line(_LABEL_WIDTH, 0, _LABEL_WIDTH, len(bars) * _ROW_HEIGHT, "chart-axis")]
     for row, bar in enumerate(bars):
         middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
-        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(bar.label, 22), "chart-label is-end", bar.url))
+        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(bar.label, 18), "chart-label is-end", bar.url))
         x = float(_LABEL_WIDTH)
         for segment in bar.segments:
             width = segment.value / top * span
@@ -212,7 +214,7 @@ def render_timeline(
     )
     width = _WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
     bottom = len(spans) * _ROW_HEIGHT
-    parts: list[Markup] = [_hatch()]
+    parts: list[Markup] = []
     for tick in range(5):
         x = _LABEL_WIDTH + width * tick / 4
         parts.append(_line(x, 0, x, bottom, "chart-axis" if tick == 0 else "chart-grid"))
@@ -220,7 +222,7 @@ def render_timeline(
         parts.append(_text(x, bottom + 14, format_value(total * tick / 4), f"chart-tick {anchor}"))
     for row, span in enumerate(spans):
         middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
-        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(span.label, 22), "chart-label is-end", span.url))
+        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(span.label, 18), "chart-label is-end", span.url))
         length = max(MIN_BAR_WIDTH, span.duration_s / total * width)
         x = min(_LABEL_WIDTH + span.start_s / total * width, _LABEL_WIDTH + width - MIN_BAR_WIDTH)
         caption = f"{span.label}: {format_value(span.duration_s)} {span.detail}".strip()
@@ -234,6 +236,15 @@ def render_timeline(
         parts.append(_text(_WIDTH - _VALUE_WIDTH + 8, middle, format_value(span.duration_s), "chart-value"))
     rows = [[s.label, format_value(s.start_s), format_value(s.duration_s), s.detail] for s in spans]
     return _figure(title, bottom + _AXIS_HEIGHT, parts, ["", "starts after", "took", ""], rows, [], "")
+
+
+def render_chart_definitions() -> Markup:
+    """Return what drawings refer to, once for a page: the hatch of failed spans."""
+    return Markup(
+        '<svg class="chart-definitions" aria-hidden="true"><defs><pattern id="chart-hatch" width="6" height="6" '
+        'patternUnits="userSpaceOnUse" patternTransform="rotate(45)">'
+        '<line class="chart-hatch-line" x1="0" y1="0" x2="0" y2="6"/></pattern></defs></svg>'
+    )
 
 
 def _figure(
@@ -260,13 +271,15 @@ def _figure(
         for row in rows
     )
     return Markup(
-        '<figure class="chart"><figcaption>{}</figcaption>{}{}'
+        '<figure class="chart"><figcaption>{}</figcaption>{}'
+        '<div class="chart-scroll" tabindex="0" role="region" aria-label="{}">{}</div>'
         '<details class="chart-table"><summary>Table{}</summary>'
         '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="table is-compact">'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details></figure>"
     ).format(
         title,
         Markup('<ul class="chart-legend">{}</ul>').format(keys) if legend else "",
+        f"Drawing: {title}",
         drawing,
         f" ({unit})" if unit else "",
         f"Numbers of: {title}",
@@ -309,13 +322,6 @@ def _path(points: Sequence[tuple[float, float] | None], tone: Tone) -> Markup:
             commands.append(f"{'L' if is_drawing else 'M'}{_round(point[0])} {_round(point[1])}")
         is_drawing = point is not None
     return Markup('<path class="chart-line tone-{}" d="{}"/>').format(tone, " ".join(commands))
-
-
-def _hatch() -> Markup:
-    return Markup(
-        '<defs><pattern id="chart-hatch" width="6" height="6" patternUnits="userSpaceOnUse" '
-        'patternTransform="rotate(45)"><line class="chart-hatch-line" x1="0" y1="0" x2="0" y2="6"/></pattern></defs>'
-    )
 
 
 def _round(value: float) -> str:

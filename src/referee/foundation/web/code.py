@@ -34,6 +34,7 @@ def render_code(
     first_line: int = 1,
     marked_lines: tuple[int, int] | None = None,
     label: str = "Code",
+    anchor: str = "line-",
 ) -> Markup:
     """Return ``text`` as a block of numbered lines.
 
@@ -44,6 +45,7 @@ def render_code(
         first_line: Number of the first line.
         marked_lines: First and last line to mark, as numbered.
         label: What a screen reader says the block is.
+        anchor: What stands before the number in the id of a marked line.
     """
     shown = show_text(text.replace("\r\n", "\n").replace("\r", "\n"))
     lines = _highlight(shown, _find_lexer(path, language, shown))
@@ -55,7 +57,7 @@ def render_code(
                 '<span class="{}"{}><span class="code-number" aria-hidden="true">{}</span>{}</span>'
             ).format(
                 "code-line is-marked" if is_marked else "code-line",
-                Markup(' id="line-{}"').format(number) if is_marked else "",
+                Markup(' id="{}{}"').format(anchor, number) if is_marked else "",
                 number,
                 Markup('<span class="code-text">{}\n</span>').format(line),
             )

@@ -33,27 +33,19 @@ _HOSTILE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff"
     "\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
-_CONTROL_PICTURES = 0x2400
-_DELETE = 0x7F
 
 
 def show_text(text: str) -> str:
     """Return ``text`` with every character that hides or reorders others made visible.
 
-    C0 controls become their control pictures (``␛`` for escape), all else is named
-    (``⟨U+202E⟩``). Newlines and tabs stay: markup decides what they do. Joiners
+    Each one is named: an escape becomes ``⟨U+001B⟩``. Newlines and tabs stay: markup decides what they do. Joiners
     (U+200C, U+200D) stay too, since scripts and emoji need them.
     """
     return _HOSTILE.sub(_show_character, text)
 
 
 def _show_character(match: re.Match[str]) -> str:
-    number = ord(match.group())
-    if number < ord(" "):
-        return chr(_CONTROL_PICTURES + number)
-    if number == _DELETE:
-        return "␡"
-    return f"⟨U+{number:04X}⟩"
+    return f"⟨U+{ord(match.group()):04X}⟩"
 
 
 def truncate_text(text: str, max_chars_count: int = 120) -> str:

@@ -21,6 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from referee.core.clock import Clock
 from referee.core.errors import Forbidden, PayloadTooLarge, RefereeError, Unauthorized
+from referee.foundation.access import Principal
+from referee.foundation.web.assets import STATIC_PREFIX
 from referee.foundation.web.problems import answer_problem
 from referee.foundation.web.sessions import Sessions
 
@@ -48,6 +50,8 @@ SECURITY_HEADERS: Final = {
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+BROWSER_STATE_PATHS: Final = frozenset({"/ui/theme", "/ui/project", "/ui/login", "/ui/logout"})
+"""What they change is a cookie of this browser, so reading is enough."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _log = structlog.get_logger(__name__)
 
@@ -195,24 +199,34 @@ class Authentication:
             await self.app(scope, receive, send)
             return
         request = Request(scope, receive)
-        is_public = any(
-            scope["path"] == prefix or scope["path"].startswith(prefix.rstrip("/") + "/")
-            for prefix in self.public_prefixes
-        )
+        is_public = _is_below(scope["path"], self.public_prefixes)
         state = scope.setdefault("state", {})
         state["principal"] = state["session"] = None
         try:
-            state["principal"], state["session"] = await self.sessions.identify(request)
-            if state["principal"] is None and not is_public:
-                raise Unauthorized(
-                    "access.key_missing", "A key is needed here.", "Send it as a bearer key, or log in."
-                )
+            if not scope["path"].startswith(STATIC_PREFIX):
+                state["principal"], state["session"] = await self.sessions.identify(request)
+            if not is_public:
+                _check_scope(state["principal"], scope)
         except RefereeError as error:
             if not (is_public and isinstance(error, Unauthorized)):
                 response = await answer_problem(request, error)
                 await response(scope, receive, send)
                 return
         await self.app(scope, receive, send)
+
+
+def _check_scope(principal: Principal | None, scope: Scope) -> None:
+    """Let a request pass that its principal may make; rooms ask for more where more is needed."""
+    if principal is None:
+        raise Unauthorized(
+            "access.key_missing", "A key is needed here.", "Send it as a bearer key, or log in."
+        )
+    is_change = scope["method"] not in SAFE_METHODS and scope["path"] not in BROWSER_STATE_PATHS
+    principal.require("write" if is_change else "read")
+
+
+def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:
+    return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
 
 
 def _is_local_name(host: str) -> bool:

@@ -1,8 +1,8 @@
 """The API's description (OpenAPI 3.1), made from the models the server runs on.
 
 Two things are added to what FastAPI makes: each operation says which problems
-it answers with, and its id is the handler's own name, verb and noun, so that
-clients made from the description read well.
+it answers with, and its id is the handler's name with the noun first, so that clients
+made from the description sort by noun.
 """
 
 from __future__ import annotations
@@ -27,21 +27,9 @@ _METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"
 
 
 def name_operation(route: APIRoute) -> str:
-    """Return the operation id: the noun the operation is tagged with, and the handler's name.
-
-    ``list_findings`` below the tag ``findings`` is ``findings_list``; a handler whose name
-    does not hold its noun keeps its whole name.
-    """
-    verb, _, rest = route.name.partition("_")
-    tag = str(route.tags[0]).replace("-", "_").replace(" ", "_") if route.tags else ""
-    if not tag or not rest:
-        return route.name
-    singular = tag.removesuffix("s") if not tag.endswith("yses") else tag.removesuffix("es") + "is"
-    if rest == tag:
-        return f"{tag}_{verb}"
-    if rest == singular:
-        return f"{singular}_{verb}"
-    return f"{singular}_{route.name}" if not rest.startswith(singular) else f"{rest}_{verb}"
+    """Return the operation id, noun before verb: the handler ``list_findings`` is ``findings_list``."""
+    verb, _, noun = route.name.partition("_")
+    return f"{noun}_{verb}" if noun else verb
 
 
 def customise_openapi(app: FastAPI) -> None:

@@ -29,6 +29,7 @@ from referee.foundation.web.assets import Assets
 from referee.foundation.web.badges import SEVERITY_LETTERS, describe_severity, describe_state
 from referee.foundation.web.charts import (
     render_bar_chart,
+    render_chart_definitions,
     render_line_chart,
     render_sparkline,
     render_timeline,
@@ -60,6 +61,7 @@ class Templates:
             describe_state=describe_state,
             describe_severity=describe_severity,
             severity_letters=SEVERITY_LETTERS,
+            chart_definitions=render_chart_definitions,
             bar_chart=render_bar_chart,
             line_chart=render_line_chart,
             sparkline=render_sparkline,
