@@ -30,13 +30,14 @@ _NPM_VERSION = re.compile(
     r"[=v\s]*"
     r"(?P<major>\d{1,16})(?:\.(?P<minor>\d{1,16}))?(?:\.(?P<patch>\d{1,16}))?"
     r"(?:-(?P<prerelease>[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*))?"
-    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?"
+    r"(?:\+[0-9A-Za-z-]+(?:\.[0-9A-Za-z-]+)*)?",
+    re.ASCII,
 )
-_EXACT_NPM_VERSION = re.compile(r"=?v?\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?")
+_EXACT_NPM_VERSION = re.compile(r"=?v?\d+\.\d+\.\d+(?:-[0-9A-Za-z.-]+)?(?:\+[0-9A-Za-z.-]+)?", re.ASCII)
 
 
 @total_ordering
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class NpmVersion:
     """A semantic version without its build metadata, which has no precedence.
 
@@ -56,6 +57,12 @@ class NpmVersion:
             (0, int(part), "") if part.isdecimal() else (1, 0, part) for part in self.prerelease
         )
         return (self.major, self.minor, self.patch, (0, identifiers) if self.prerelease else (1, ()))
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, NpmVersion) and self._key() == other._key()
+
+    def __hash__(self) -> int:
+        return hash(self._key())
 
     def __lt__(self, other: NpmVersion) -> bool:
         return self._key() < other._key()

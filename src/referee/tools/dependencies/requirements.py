@@ -30,7 +30,7 @@ _COMMENT = re.compile(r"(^|\s)#.*$")
 _INCLUDE = re.compile(r"(?:-r|--requirement)(?:\s+|=|(?<=-r))(?P<path>\S.*)")
 _CONSTRAINT = re.compile(r"(?:-c|--constraint)\b")
 _EDITABLE = re.compile(r"(?:-e|--editable)(?:\s+|=)(?P<target>.*)")
-_TRAILING_OPTIONS = re.compile(r"\s+--(?:hash|global-option|config-settings?)\b.*$")
+_TRAILING_OPTIONS = re.compile(r"\s--(?:hash|global-option|config-settings?)\b.*$")
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://|git\+|hg\+|svn\+|bzr\+", re.IGNORECASE)
 
 
