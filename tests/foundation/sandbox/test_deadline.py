@@ -62,22 +62,21 @@ def _burn() -> None:
 
 async def test_busy_machine_stretches_the_deadline_of_a_working_program(bench: Bench, method: str) -> None:
     context = multiprocessing.get_context("spawn")
-    others = [context.Process(target=_burn, daemon=True) for _ in range(4 * len(os.sched_getaffinity(0)))]
+    others = [context.Process(target=_burn, daemon=True) for _ in range(2 * len(os.sched_getaffinity(0)))]
     for other in others:
         other.start()
     try:
         working, hanging = await asyncio.gather(
-            bench.shell("while :; do :; done", wall_s=0.5, wall_stretch=4),
-            _with_own_output(bench).shell("exec sleep 600", wall_s=0.5, wall_stretch=4),
+            bench.shell("while :; do :; done", wall_s=1, wall_stretch=4),
+            _with_own_output(bench).shell("exec sleep 600", wall_s=1, wall_stretch=4),
         )
     finally:
         for other in others:
             other.kill()
             other.join()
     assert (working.end, hanging.end) == ("timed_out", "timed_out")
-    assert working.duration_ms > 700
     assert "without a CPU" in working.reason
-    assert hanging.duration_ms < 1000
+    assert working.duration_ms > 1.3 * hanging.duration_ms
 
 
 def _with_own_output(bench: Bench) -> Bench:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
+import psutil
 import pytest
-from tests.foundation.sandbox.conftest import Bench, list_commands, wait_until
+from tests.foundation.sandbox.conftest import METHODS, Bench, list_commands, wait_until
 
 from referee.foundation.sandbox import Limits, run_command
 
@@ -80,14 +79,17 @@ async def test_deadline_of_the_caller_ends_the_tree_too(bench: Bench, method: st
 
 
 async def test_command_whose_supervisor_is_killed_is_no_success(bench: Bench, method: str) -> None:
-    task = asyncio.create_task(bench.shell("setsid sleep 7426.5 & exec sleep 7426.5"))
-    await asyncio.to_thread(wait_until, lambda: len(list_commands("sleep 7426.5")) >= 2, within_s=30)
-    children = Path(f"/proc/self/task/{os.getpid()}/children").read_text().split()
-    os.kill(int(children[0]), signal.SIGKILL)
+    marker = f"7426.{METHODS.index(method)}5"
+    task = asyncio.create_task(bench.shell(f"setsid sleep {marker} & exec sleep {marker}"))
+    await asyncio.to_thread(wait_until, lambda: len(list_commands(f"sleep {marker}")) >= 2, within_s=30)
+    [supervisor] = [
+        child for child in psutil.Process().children() if "supervisor" in " ".join(child.cmdline())
+    ]
+    supervisor.kill()
     result = await task
     assert (result.end, result.signal, result.exit_code) == ("signaled", 9, None)
     assert "supervisor" in result.reason
-    wait_until(lambda: not list_commands("sleep 7426.5"), within_s=2)
+    wait_until(lambda: not list_commands(f"sleep {marker}"), within_s=2)
 
 
 async def test_twenty_commands_at_once_all_end_as_they_should(bench: Bench, method: str) -> None:

@@ -181,7 +181,9 @@ def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) ->
         words += ["--ro-bind-try", name, name]
     for number, name in enumerate(OWN_FILES, FIRST_DATA_FD):
         words += ["--perms", "0444", "--ro-bind-data", str(number), name]
-    words += ["--proc", "/proc", "--dev", "/dev", "--bind", private_dir, "/tmp"]  # noqa: S108
+    # /dev/shm too: pools of processes (multiprocessing) keep their semaphores there.
+    words += ["--proc", "/proc", "--dev", "/dev"]
+    words += ["--bind", private_dir, "/tmp", "--bind", private_dir, "/dev/shm"]  # noqa: S108
     binds = [("--ro-bind", os.fspath(path)) for path in command.read_only]
     binds += [("--bind", os.fspath(path)) for path in command.writable]
     # A folder comes before what lies in it, so that the inner one stays on top.

@@ -89,8 +89,9 @@ class _Run:
         uid = choose_uid(supervisor_pid) if self.launch.has_user else None
         end_leftovers(uid, self.private_dir.name)
         remove_written_folder(self.private_dir)
-        for folder in self.command.writable if uid is not None else ():
-            change_owner(os.fspath(folder), uid, os.geteuid())
+        if uid is not None:
+            for folder in self.command.writable:
+                change_owner(os.fspath(folder), uid, os.geteuid())
 
 
 async def _supervise(command: Command, limits: Limits, output_dir: Path, isolation: Isolation) -> Report:
