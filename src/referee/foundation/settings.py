@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from referee.core.errors import InvalidInput
@@ -159,6 +159,14 @@ class Settings(BaseSettings):
         """Read a list of folders the way PATH is written."""
         if isinstance(value, str):
             return [part for part in value.split(os.pathsep) if part]
+        return value
+
+    @field_validator("lease_beat_s")
+    @classmethod
+    def _leave_room_for_a_late_beat(cls, value: float, info: ValidationInfo) -> float:
+        """A lease must survive one beat that was lost, or a busy machine loses its work."""
+        if "lease_ttl_s" in info.data and value * 2 > info.data["lease_ttl_s"]:
+            raise ValueError("must be at most half of lease_ttl_s")
         return value
 
     @field_validator("database_url", mode="before")

@@ -333,7 +333,7 @@ def _explained_errors() -> Iterator[None]:
                 "The disk of the artifact store failed to write or read; nothing was acknowledged.",
                 "Check the disk and the system log, then restart Referee.",
             ) from error
-        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR):
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
             _FAILURES.labels("refused").inc()
             raise InvalidInput(
                 "storage.not_writable",

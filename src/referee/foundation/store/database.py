@@ -223,7 +223,9 @@ def read_database_url(url: str) -> str:
         raise InvalidInput("database.url_invalid", "The database URL is not one of PostgreSQL.", hint)
     try:
         parts = conninfo_to_dict(f"postgresql://{rest}")
-    except psycopg.Error as error:
+        for port in str(parts.get("port") or "").split(","):
+            int(port or 0)
+    except (psycopg.Error, ValueError) as error:
         raise InvalidInput("database.url_invalid", "The database URL cannot be understood.", hint) from error
     return make_conninfo("", **parts)
 
