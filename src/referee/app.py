@@ -7,18 +7,42 @@ pages and APIs into the shell.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
+from fastapi import FastAPI
+
+from referee import __version__
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
+from referee.analysis.api import create_api as analysis_api
+from referee.analysis.integrity import check_analyses, check_artifacts
+from referee.apps.api import create_api as apps_api
+from referee.core.errors import Unavailable
 from referee.core.findings import JsonValue
-from referee.foundation.jobs import JobContext, JobEngine
+from referee.core.integrity import IntegrityCheck
+from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
+from referee.foundation.jobs import JobContext, JobEngine, list_workers, refresh_metrics
 from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
+from referee.foundation.web import LiveHub, create_shell
+from referee.foundation.web.sessions import ensure_session_secret
+from referee.operations.api import create_api as operations_api
+from referee.operations.serving import DRAIN_S
+from referee.tools.api import create_api as tools_api
 from referee.tools.install import ToolInstaller
 
-__all__ = ["Application", "open_application"]
+__all__ = ["Application", "create_web_app", "open_application"]
+
+ALL_TABLES = (
+    "referee.foundation.access.tables",
+    "referee.foundation.jobs.tables",
+    "referee.foundation.store.tables",
+    "referee.apps.tables",
+    "referee.analysis.tables",
+)
+"""Modules whose tables together are the schema."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,16 +55,21 @@ class Application:
     engine: JobEngine
     analysis: AnalysisRoom
 
+    @property
+    def integrity_checks(self) -> Sequence[IntegrityCheck]:
+        """What every room wants read again."""
+        return (partial(check_artifacts, self.analysis), partial(check_analyses, self.analysis))
+
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, *, is_worker: bool, worker_kind: str = "server", drain_s: float = 0.0
+    settings: Settings, *, is_worker: bool | None, worker_kind: str = "server", drain_s: float = 0.0
 ) -> AsyncIterator[Application]:
     """Open everything a process needs, and close it in the opposite order.
 
     Args:
         settings: Of this process.
-        is_worker: Whether it also carries out jobs.
+        is_worker: Whether it also carries out jobs; None: only when no live worker does.
         worker_kind: ``server``, ``worker`` or ``command``, for people.
         drain_s: Seconds that running jobs get to end before they are handed back.
 
@@ -51,6 +80,9 @@ async def open_application(
     database = await open_database(settings)
     try:
         application = _compose(settings, database)
+        if is_worker is None:
+            async with database.reading() as session:
+                is_worker = not await list_workers(session)
         await application.engine.start(is_worker=is_worker, worker_kind=worker_kind)
         try:
             yield application
@@ -64,7 +96,9 @@ def _compose(settings: Settings, database: Database) -> Application:
     artifacts = open_artifacts(settings)
     engine = JobEngine(settings, database)
     installer = ToolInstaller(
-        settings.tools_path, advisories_dir=settings.advisories_dir, install_timeout_s=settings.install_timeout_s
+        settings.tools_path,
+        advisories_dir=settings.advisories_dir,
+        install_timeout_s=settings.install_timeout_s,
     )
     analysis = AnalysisRoom(settings=settings, database=database, artifacts=artifacts, install_kit=installer)
     register_workflows(analysis, engine)
@@ -78,3 +112,63 @@ def _compose(settings: Settings, database: Database) -> Application:
     )
 
 
+def create_web_app(settings: Settings) -> FastAPI:
+    """Return the web application with the pages and routes of all rooms.
+
+    The application itself is opened when the server starts and closed when it stops.
+    """
+    opened: list[Application] = []
+    live = LiveHub()
+
+    def current() -> Application:
+        if not opened:
+            raise Unavailable(
+                "server.starting", "The server is starting or stopping.", "Try again in a moment."
+            )
+        return opened[0]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with open_application(
+            settings, is_worker=True, worker_kind="server", drain_s=DRAIN_S
+        ) as application:
+            opened.append(application)
+            live.connect(application.database.conninfo)
+            try:
+                yield
+            finally:
+                opened.clear()
+                await live.close()
+
+    async def find_principal(slug: str) -> Principal:
+        return await find_local_principal(current().database, slug)
+
+    async def check_key(bearer: str) -> Principal:
+        return await authenticate(current().database, bearer)
+
+    async def confirm(principal: Principal) -> None:
+        await confirm_principal(current().database, principal)
+
+    async def refresh() -> None:
+        async with current().database.reading() as session:
+            await refresh_metrics(session)
+
+    settings.ensure_home()
+    app = create_shell(
+        settings,
+        title="Referee",
+        version=__version__,
+        authenticate=check_key,
+        find_local_principal=find_principal,
+        confirm_session=confirm,
+        session_secret=ensure_session_secret(settings.home / "session.key"),
+        live=live,
+        lifespan=lifespan,
+    )
+    app.include_router(
+        operations_api(settings, lambda: current().database, lambda: current().integrity_checks, refresh)
+    )
+    app.include_router(tools_api())
+    app.include_router(apps_api(lambda: current().database))
+    app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
+    return app

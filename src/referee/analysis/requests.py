@@ -107,7 +107,9 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
 
 def _select(request: AnalysisRequest) -> Sequence[str]:
     if not request.tools:
-        return [name for name in TOOL_NAMES if request.profile == "deep" or get_tool(name).describe().is_default]
+        return [
+            name for name in TOOL_NAMES if request.profile == "deep" or get_tool(name).describe().is_default
+        ]
     names: list[str] = []
     for name in request.tools:
         chosen = TOOL_NAMES if name == "all" else (_require_known(name),)

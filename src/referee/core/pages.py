@@ -30,4 +30,6 @@ class Page(Generic[Item]):
 
     def map(self, convert: Callable[[Item], Other]) -> Page[Other]:
         """Return the same page with each item converted."""
-        return Page(tuple(convert(item) for item in self.items), self.total_count, self.limit, self.next_cursor)
+        return Page(
+            tuple(convert(item) for item in self.items), self.total_count, self.limit, self.next_cursor
+        )

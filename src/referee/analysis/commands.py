@@ -1,0 +1,455 @@
+"""``referee analyze``, ``referee analysis`` and ``referee finding``."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from uuid import UUID
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from referee.analysis.requests import AnalysisRequest
+    from referee.analysis.running import AnalysisRoom
+    from referee.analysis.views import Analysis, ToolRun
+    from referee.foundation.jobs import JobEngine
+    from referee.foundation.settings import Settings
+    from referee.foundation.store import Database
+
+__all__ = [
+    "EXIT_FINDINGS",
+    "EXIT_INCOMPLETE",
+    "AnalysisApplication",
+    "OpenApplication",
+    "analysis_app",
+    "analyze",
+    "finding_app",
+]
+
+EXIT_FINDINGS = 10
+"""Exit code: findings at or above ``--fail-on``."""
+EXIT_INCOMPLETE = 11
+"""Exit code: the analysis ended, and not as completed."""
+
+analysis_app = typer.Typer(help="Analyses: list, show, export, cancel, retry.", no_args_is_help=True)
+finding_app = typer.Typer(help="Findings: list, show, dismiss, reopen.", no_args_is_help=True)
+
+Value = TypeVar("Value")
+
+
+class AnalysisApplication(Protocol):
+    """The parts of the application that these commands use."""
+
+    @property
+    def settings(self) -> Settings:
+        """Settings of this process."""
+
+    @property
+    def database(self) -> Database:
+        """The open database."""
+
+    @property
+    def engine(self) -> JobEngine:
+        """The job engine."""
+
+    @property
+    def analysis(self) -> AnalysisRoom:
+        """The analysis room."""
+
+
+class OpenApplication(Protocol):
+    """How a command gets the application; ``ctx.obj`` of the root command."""
+
+    def __call__(self, *, is_worker: bool | None) -> AbstractAsyncContextManager[AnalysisApplication]:
+        """Open it; ``is_worker`` None: carry out jobs only when no other process does."""
+
+
+ProjectOption = Annotated[str, typer.Option("--project", help="Slug of the project.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Rows.")]
+CursorOption = Annotated[str | None, typer.Option("--cursor", help="Where the page before ended.")]
+FilterArgument = Annotated[
+    list[str] | None, typer.Argument(metavar="[FILTER]...", help="Such as: severity:>=high path:backend/*")
+]
+
+
+def analyze(
+    ctx: typer.Context,
+    path: Annotated[str, typer.Argument(help="Folder of the app.")],
+    tools: Annotated[
+        str | None,
+        typer.Option("--tools", help="Names, separated by commas, or all. Default: the profile's."),
+    ] = None,
+    profile: Annotated[str, typer.Option("--profile", help="quick, standard or deep.")] = "standard",
+    model: Annotated[
+        str | None, typer.Option("--model", help="Slug of the model that wrote the app.")
+    ] = None,
+    number: Annotated[int | None, typer.Option("--app", help="Number of the app.")] = None,
+    parameters: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="A tool's parameter, such as bandit.severity_level=medium."),
+    ] = None,
+    output_format: Annotated[str, typer.Option("--format", help="table, json, sarif or junit.")] = "table",
+    fail_on: Annotated[
+        str | None, typer.Option("--fail-on", help="Exit with 10 when a finding is this severe or worse.")
+    ] = None,
+    is_cache_allowed: Annotated[
+        bool, typer.Option("--cache/--no-cache", help="Answer unchanged tools from the result cache.")
+    ] = True,
+    project: ProjectOption = "default",
+) -> None:
+    """Analyse an app or any folder, and keep every result.
+
+    Exit codes: 0 completed; 2 bad input; 10 findings at or above --fail-on; 11 not completed.
+    """
+    from pathlib import Path
+
+    from referee.analysis.following import check_format, parse_parameters, parse_severity
+    from referee.analysis.requests import AnalysisRequest
+
+    threshold = parse_severity(fail_on)
+    check_format(output_format)
+    request = AnalysisRequest(
+        path=str(Path(path).absolute()) if path.strip() else path,
+        tools=tuple(name.strip() for name in tools.split(",") if name.strip()) if tools else (),
+        profile=profile,
+        parameters=parse_parameters(parameters or []),
+        model=model,
+        number=number,
+        is_cache_allowed=is_cache_allowed,
+    )
+
+    async def run(application: AnalysisApplication, project_id: UUID) -> tuple[Analysis, tuple[ToolRun, ...]]:
+        from referee.analysis.following import follow_analysis
+        from referee.analysis.service import create_analysis
+
+        analysis = await create_analysis(application.analysis, application.engine, project_id, request)
+        ended = await follow_analysis(
+            application.database, project_id, analysis.analysis_id, _console(stderr=True)
+        )
+        await _print_result(application, project_id, ended, output_format)
+        return ended
+
+    analysis, _ = _run(ctx, project, run, is_worker=None)
+    if analysis.state.value != "completed":
+        raise typer.Exit(EXIT_INCOMPLETE)
+    if threshold is not None and any(
+        analysis.severities.of(severity) for severity in type(threshold) if severity.rank >= threshold.rank
+    ):
+        raise typer.Exit(EXIT_FINDINGS)
+
+
+@analysis_app.command("list")
+def list_command(
+    ctx: typer.Context,
+    words: FilterArgument = None,
+    limit: LimitOption = 20,
+    cursor: CursorOption = None,
+    is_json: JsonOption = False,
+    project: ProjectOption = "default",
+) -> None:
+    """List analyses, newest first. Filter such as: state:completed model:coder created:>=-7d."""
+    from referee.analysis.queries import ANALYSIS_FIELDS, list_analyses
+    from referee.foundation.web.filters import parse_filter
+
+    where = parse_filter(" ".join(words or []), ANALYSIS_FIELDS)
+
+    async def read(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.models import AnalysisModel
+        from referee.analysis.printing import print_analyses
+
+        async with application.database.reading() as session:
+            page = await list_analyses(session, project_id, where=where, cursor=cursor, limit=limit)
+        if is_json:
+            _print_json(page.map(AnalysisModel.of))
+            return
+        print_analyses(_console(), page.items)
+        _print_rest(len(page.items), page.total_count, page.next_cursor)
+
+    _run(ctx, project, read)
+
+
+@analysis_app.command("show")
+def show_command(
+    ctx: typer.Context,
+    analysis: Annotated[str, typer.Argument(help="Id of the analysis.")],
+    is_json: JsonOption = False,
+    project: ProjectOption = "default",
+) -> None:
+    """Show an analysis with its completeness ledger."""
+    analysis_id = _parse("analysis", analysis)
+
+    async def read(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.models import AnalysisDetailModel
+        from referee.analysis.printing import print_analysis
+        from referee.analysis.queries import get_analysis, list_tool_runs
+
+        async with application.database.reading() as session:
+            found = await get_analysis(session, project_id, analysis_id)
+            tool_runs = await list_tool_runs(session, analysis_id)
+        if is_json:
+            typer.echo(AnalysisDetailModel.build(found, tool_runs).model_dump_json(indent=1))
+            return
+        print_analysis(_console(), found, tool_runs)
+
+    _run(ctx, project, read)
+
+
+@analysis_app.command("export")
+def export_command(
+    ctx: typer.Context,
+    analysis: Annotated[str, typer.Argument(help="Id of the analysis.")],
+    output_format: Annotated[str, typer.Option("--format", help="json, sarif, junit or csv.")] = "json",
+    output: Annotated[str, typer.Option("--output", "-o", help="File to write; - is standard output.")] = "-",
+    project: ProjectOption = "default",
+) -> None:
+    """Write an analysis as JSON, SARIF, JUnit XML or CSV."""
+    analysis_id = _parse("analysis", analysis)
+
+    async def export(application: AnalysisApplication, project_id: UUID) -> bytes:
+        from referee.analysis.exports import export_analysis
+        from referee.analysis.following import check_export_format
+
+        return await export_analysis(
+            application.analysis, project_id, analysis_id, check_export_format(output_format)
+        )
+
+    data = _run(ctx, project, export)
+    if output == "-":
+        sys.stdout.buffer.write(data)
+        return
+    from referee.analysis.following import write_export
+
+    write_export(output, data)
+
+
+@analysis_app.command("cancel")
+def cancel_command(
+    ctx: typer.Context,
+    analysis: Annotated[str, typer.Argument(help="Id of the analysis.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Cancel an analysis; tools that ended keep their results."""
+    analysis_id = _parse("analysis", analysis)
+
+    async def cancel(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.service import cancel_analysis
+
+        await cancel_analysis(application.analysis, application.engine, project_id, analysis_id)
+
+    _run(ctx, project, cancel)
+    typer.echo("The analysis is cancelled.", err=True)
+
+
+@analysis_app.command("retry")
+def retry_command(
+    ctx: typer.Context,
+    analysis: Annotated[str, typer.Argument(help="Id of the analysis.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Analyse the same subject again; tools whose result still holds are answered from the cache."""
+    analysis_id = _parse("analysis", analysis)
+
+    async def retry(application: AnalysisApplication, project_id: UUID) -> Analysis:
+        from referee.analysis.following import follow_analysis
+        from referee.analysis.service import retry_analysis
+
+        again = await retry_analysis(application.analysis, application.engine, project_id, analysis_id)
+        ended = await follow_analysis(
+            application.database, project_id, again.analysis_id, _console(stderr=True)
+        )
+        await _print_result(application, project_id, ended, "table")
+        return ended[0]
+
+    if _run(ctx, project, retry, is_worker=None).state.value != "completed":
+        raise typer.Exit(EXIT_INCOMPLETE)
+
+
+@finding_app.command("list")
+def list_findings_command(
+    ctx: typer.Context,
+    words: FilterArgument = None,
+    limit: LimitOption = 50,
+    cursor: CursorOption = None,
+    is_json: JsonOption = False,
+    project: ProjectOption = "default",
+) -> None:
+    """List findings, worst first. Filter such as: is:open severity:>=high tool:bandit."""
+    from referee.analysis.finding_queries import FINDING_FIELDS, list_findings
+    from referee.foundation.web.filters import parse_filter
+
+    where = parse_filter(" ".join(words or []), FINDING_FIELDS)
+
+    async def read(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.models import FindingModel
+        from referee.analysis.printing import print_findings
+
+        async with application.database.reading() as session:
+            page = await list_findings(session, project_id, where=where, cursor=cursor, limit=limit)
+        if is_json:
+            _print_json(page.map(FindingModel.of))
+            return
+        print_findings(_console(), page.items)
+        _print_rest(len(page.items), page.total_count, page.next_cursor)
+
+    _run(ctx, project, read)
+
+
+@finding_app.command("dismiss")
+def dismiss_command(
+    ctx: typer.Context,
+    finding: Annotated[str, typer.Argument(help="Id of the finding.")],
+    reason: Annotated[str, typer.Option("--reason", help="Why it does not count.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Say that a finding does not count, and why; later analyses remember it."""
+    finding_id = _parse("finding", finding)
+
+    async def dismiss(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.service import dismiss_finding
+
+        await dismiss_finding(application.analysis, project_id, finding_id, reason=reason, actor=_actor())
+
+    _run(ctx, project, dismiss)
+    typer.echo("The finding is dismissed.", err=True)
+
+
+@finding_app.command("reopen")
+def reopen_command(
+    ctx: typer.Context,
+    finding: Annotated[str, typer.Argument(help="Id of the finding.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Take a dismissal back."""
+    finding_id = _parse("finding", finding)
+
+    async def reopen(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.service import reopen_finding
+
+        await reopen_finding(application.analysis, project_id, finding_id, actor=_actor())
+
+    _run(ctx, project, reopen)
+    typer.echo("The finding is open.", err=True)
+
+
+@finding_app.command("link")
+def link_command(
+    ctx: typer.Context,
+    finding: Annotated[str, typer.Argument(help="Id of the finding.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Let a finding join those of other tools that report the same problem."""
+    _set_link(ctx, finding, project, is_linked=True)
+
+
+@finding_app.command("unlink")
+def unlink_command(
+    ctx: typer.Context,
+    finding: Annotated[str, typer.Argument(help="Id of the finding.")],
+    project: ProjectOption = "default",
+) -> None:
+    """Take a finding out of its cluster, for good."""
+    _set_link(ctx, finding, project, is_linked=False)
+
+
+def _set_link(ctx: typer.Context, finding: str, project: str, *, is_linked: bool) -> None:
+    finding_id = _parse("finding", finding)
+
+    async def change(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.service import set_finding_link
+
+        await set_finding_link(
+            application.analysis, project_id, finding_id, is_linked=is_linked, actor=_actor()
+        )
+
+    _run(ctx, project, change)
+    typer.echo("The finding may be linked again." if is_linked else "The finding stands alone.", err=True)
+
+
+async def _print_result(
+    application: AnalysisApplication,
+    project_id: UUID,
+    ended: tuple[Analysis, tuple[ToolRun, ...]],
+    output_format: str,
+) -> None:
+    from referee.analysis.exports import export_analysis
+    from referee.analysis.following import check_export_format
+    from referee.analysis.printing import print_analysis
+
+    analysis, tool_runs = ended
+    if output_format == "table":
+        print_analysis(_console(), analysis, tool_runs)
+        return
+    data = await export_analysis(
+        application.analysis, project_id, analysis.analysis_id, check_export_format(output_format)
+    )
+    sys.stdout.buffer.write(data)
+
+
+def _run(
+    ctx: typer.Context,
+    project: str,
+    function: Callable[[AnalysisApplication, UUID], Awaitable[Value]],
+    *,
+    is_worker: bool | None = False,
+) -> Value:
+    import asyncio
+
+    from referee.foundation.access import get_project
+
+    open_application: OpenApplication = ctx.obj
+
+    async def run() -> Value:
+        async with open_application(is_worker=is_worker) as application:
+            owner = await get_project(application.database, project)
+            return await function(application, owner.project_id)
+
+    return asyncio.run(run())
+
+
+def _parse(noun: str, text: str) -> UUID:
+    from referee.core.ids import parse_id
+
+    return parse_id(text, noun)
+
+
+def _actor() -> str:
+    """Return who works at this machine."""
+    return f"local user {getpass.getuser()}"
+
+
+def _console(*, stderr: bool = False) -> Console:
+    from rich.console import Console
+
+    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
+    return Console(stderr=stderr, highlight=False, width=width)
+
+
+def _print_json(page: object) -> None:
+    import json
+
+    from referee.core.pages import Page
+
+    assert isinstance(page, Page)  # noqa: S101 - the only thing printed so
+    typer.echo(
+        json.dumps(
+            {
+                "items": [item.model_dump(mode="json") for item in page.items],
+                "total_count": page.total_count,
+                "limit": page.limit,
+                "next_cursor": page.next_cursor,
+            },
+            indent=1,
+            ensure_ascii=False,
+        )
+    )
+
+
+def _print_rest(shown_count: int, total_count: int, next_cursor: str | None) -> None:
+    if next_cursor is not None:
+        typer.echo(f"{shown_count} of {total_count}; go on with --cursor {next_cursor}", err=True)

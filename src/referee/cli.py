@@ -1,0 +1,105 @@
+"""The root command: mounts each room's commands and turns errors into sentences and exit codes.
+
+Nothing heavy is imported before a command that needs it runs, so
+``referee --help`` stays fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from referee.analysis.commands import analysis_app, analyze, finding_app
+from referee.apps.commands import app as apps_app
+from referee.core.errors import RefereeError
+from referee.foundation.access.commands import app as key_app
+from referee.foundation.jobs.commands import app as job_app
+from referee.operations.commands import register_operations
+from referee.tools.advisories.commands import app as advisories_app
+from referee.tools.commands import app as tool_app
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from referee.app import Application
+    from referee.foundation.settings import Settings
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="referee",
+    help="Evaluate AI-built software and AI agents, and keep every result.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command("analyze")(analyze)
+app.add_typer(analysis_app, name="analysis")
+app.add_typer(finding_app, name="finding")
+app.add_typer(apps_app, name="app")
+app.add_typer(tool_app, name="tool")
+app.add_typer(advisories_app, name="advisories")
+app.add_typer(job_app, name="job")
+app.add_typer(key_app, name="key")
+register_operations(app)
+
+
+@app.callback()
+def root(
+    ctx: typer.Context,
+    is_version: Annotated[
+        bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)
+    ] = False,
+) -> None:
+    """Evaluate AI-built software and AI agents, and keep every result."""
+    if is_version:
+        from referee import __version__
+
+        typer.echo(__version__)
+        raise typer.Exit
+    ctx.obj = _Composition()
+
+
+class _Composition:
+    """Gives commands the application, loading it only when one asks."""
+
+    def __call__(self, *, is_worker: bool | None) -> AbstractAsyncContextManager[Application]:
+        """Open the application for one command."""
+        from referee.app import open_application
+        from referee.foundation.logs import configure_logs
+        from referee.foundation.settings import load_settings
+
+        settings = load_settings(log_level="error")
+        configure_logs(settings)
+        return open_application(settings, is_worker=is_worker, worker_kind="command")
+
+    def open_worker(self, settings: Settings, *, drain_s: float) -> AbstractAsyncContextManager[Application]:
+        """Open the application as a worker."""
+        from referee.app import open_application
+
+        return open_application(settings, is_worker=True, worker_kind="worker", drain_s=drain_s)
+
+    def create_web_app(self, settings: Settings) -> FastAPI:
+        """Make the web application with all rooms."""
+        from referee.app import create_web_app
+
+        return create_web_app(settings)
+
+
+def main() -> None:
+    """Run the command line; errors become one line on standard error and an exit code."""
+    try:
+        app()
+    except RefereeError as error:
+        print(f"Error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(error.hint, file=sys.stderr)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(141)

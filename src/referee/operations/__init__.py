@@ -1,0 +1,1 @@
+"""Operating Referee: its processes, jobs, workers, integrity and backups."""

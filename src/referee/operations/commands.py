@@ -1,0 +1,178 @@
+"""``referee up``, ``down``, ``status``, ``worker``, ``verify`` and ``upgrade``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import AbstractAsyncContextManager
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import typer
+
+if TYPE_CHECKING:
+    from fastapi import FastAPI
+
+    from referee.core.integrity import IntegrityCheck
+    from referee.foundation.settings import Settings
+
+__all__ = ["register_operations"]
+
+
+class CheckedApplication(Protocol):
+    """The part of the application that these commands use."""
+
+    @property
+    def integrity_checks(self) -> Sequence[IntegrityCheck]:
+        """What every room wants read again."""
+
+
+class Composition(Protocol):
+    """How commands get what the composition root makes; ``ctx.obj`` of the root command."""
+
+    def __call__(self, *, is_worker: bool | None) -> AbstractAsyncContextManager[CheckedApplication]:
+        """Open the application for one command."""
+
+    def open_worker(self, settings: Settings, *, drain_s: float) -> AbstractAsyncContextManager[object]:
+        """Open the application as a worker."""
+
+    def create_web_app(self, settings: Settings) -> FastAPI:
+        """Make the web application with all rooms."""
+
+
+PortOption = Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Port; 0 takes a free one.")]
+HostOption = Annotated[str | None, typer.Option("--host", help="Address to listen on.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+
+def register_operations(app: typer.Typer) -> None:
+    """Mount these commands at the root."""
+    app.command("up")(up)
+    app.command("down")(down)
+    app.command("status")(status)
+    app.command("worker")(worker)
+    app.command("verify")(verify)
+    app.command("upgrade")(upgrade)
+
+
+def up(
+    ctx: typer.Context,
+    port: PortOption = None,
+    host: HostOption = None,
+    is_detached: Annotated[
+        bool, typer.Option("--detach", help="Return when it answers; leave it running.")
+    ] = False,
+) -> None:
+    """Start the server, with its worker and its pages."""
+    settings = _load(port=port, host=host)
+    if is_detached:
+        from referee.operations.processes import start_detached
+
+        state = start_detached(settings)
+        typer.echo(f"Referee runs at {state.url}/ui/ (process {state.pid}). Stop it with: referee down")
+        return
+    from referee.foundation.logs import configure_logs
+    from referee.operations.serving import serve
+
+    composition: Composition = ctx.obj
+    configure_logs(settings)
+    serve(settings, composition.create_web_app(settings))
+
+
+def down() -> None:
+    """Stop the server of this home, and its database when nobody else uses it."""
+    from referee.operations.processes import stop_server
+
+    was_running = stop_server(_load())
+    typer.echo("Referee is stopped." if was_running else "No server is running.")
+
+
+def status(is_json: JsonOption = False) -> None:
+    """Say whether the server runs, and how it is. Exit code 6 when it does not."""
+    from referee.operations.processes import find_server
+
+    settings = _load()
+    state = find_server(settings)
+    if state is None:
+        typer.echo(
+            json.dumps({"is_running": False}) if is_json else f"No server of {settings.home} is running."
+        )
+        raise typer.Exit(6)
+    import httpx
+
+    health = httpx.get(f"{state.url}/health", timeout=10.0, trust_env=False).json()
+    if is_json:
+        typer.echo(
+            json.dumps({"is_running": True, "url": state.url, "pid": state.pid, "health": health}, indent=1)
+        )
+        return
+    typer.echo(f"Referee {state.version} runs at {state.url}/ui/ (process {state.pid}).")
+    for name, check in health["checks"].items():
+        typer.echo(f"{name:12} {check['status']}: {check['detail']}")
+
+
+def worker(ctx: typer.Context) -> None:
+    """Carry out jobs beside the server, against the same database, until stopped."""
+    import asyncio
+
+    from referee.foundation.logs import configure_logs
+    from referee.operations.serving import DRAIN_S, wait_for_stop
+
+    composition: Composition = ctx.obj
+    settings = _load()
+    configure_logs(settings)
+
+    async def run() -> None:
+        async with wait_for_stop() as stop, composition.open_worker(settings, drain_s=DRAIN_S):
+            await stop.wait()
+
+    asyncio.run(run())
+
+
+def verify(ctx: typer.Context, is_json: JsonOption = False) -> None:
+    """Read every artifact, manifest and row again and compare. Exit code 7 when something is wrong."""
+    import asyncio
+
+    from referee.core.integrity import IntegrityReport
+    from referee.operations.integrity import verify_everything
+
+    composition: Composition = ctx.obj
+
+    async def run() -> IntegrityReport:
+        async with composition(is_worker=False) as application:
+            return await verify_everything(application.integrity_checks)
+
+    report = asyncio.run(run())
+    if is_json:
+        typer.echo(json.dumps(report.dump(), indent=1, ensure_ascii=False))
+    else:
+        for problem in report.problems:
+            typer.echo(f"{problem.subject}: {problem.message}")
+        for name, count in report.checked_counts.items():
+            typer.echo(f"checked {count} {name}", err=True)
+        typer.echo(
+            "Everything is as it was recorded."
+            if not report.problems
+            else f"{report.problems_count} problems."
+        )
+    if report.problems:
+        raise typer.Exit(7)
+
+
+def upgrade(
+    has_backup: Annotated[bool, typer.Option("--backup/--no-backup", help="Dump the database first.")] = True,
+) -> None:
+    """Bring the database to this version's schema, after a backup."""
+    import asyncio
+
+    from referee.foundation.store import upgrade_database
+
+    done = asyncio.run(upgrade_database(_load(), backup=has_backup))
+    if done.backup is not None:
+        typer.echo(f"The database was backed up to {done.backup}.")
+    typer.echo(f"The schema is {done.to_revision}.")
+
+
+def _load(**overrides: object) -> Settings:
+    from referee.foundation.settings import load_settings
+
+    return load_settings(**{name: value for name, value in overrides.items() if value is not None})
