@@ -51,6 +51,7 @@ _FRAMEWORK_DECORATORS = (
 )  # fmt: skip
 """Decorators by which Flask, FastAPI, Django, Celery, Click, pydantic and pytest call a function."""
 _FRAMEWORK_NAMES = (
+    "Config",
     "row_factory",
     "model_config",
     "orm_mode",
