@@ -37,7 +37,7 @@ from referee.tools.advisories.exports import (
 from referee.tools.advisories.records import Advisory, RecordRefused, parse_records
 from referee.tools.advisories.store import ECOSYSTEMS, STORE_FILE, STORE_SCHEMA, dump_record
 
-__all__ = ["ImportLimits", "ImportReport", "import_file"]
+__all__ = ["ImportLimits", "ImportReport", "exclusive_import", "import_file"]
 
 BATCH_ROWS = 1_000
 
@@ -82,7 +82,7 @@ def import_file(
         if report.source_bytes > limits.source_bytes:
             raise make_too_large("The source", limits.source_bytes)
         directory.mkdir(parents=True, exist_ok=True)
-        with _exclusive(directory), path.open("rb") as stream:
+        with exclusive_import(directory), path.open("rb") as stream:
             report.source_sha256 = hashlib.file_digest(stream, "sha256").hexdigest()
             stream.seek(0)
             instant = (clock or SystemClock()).now()
@@ -275,7 +275,12 @@ def _digests_of(target: Path) -> list[tuple[str, str]]:
 
 
 @contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
+def exclusive_import(directory: Path) -> Iterator[None]:
+    """Hold the right to change the store in ``directory``.
+
+    Raises:
+        Conflict: Another process holds it.
+    """
     with (directory / ".import.lock").open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
