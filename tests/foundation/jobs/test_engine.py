@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.core.errors import Conflict, NotFound, Unavailable
+from referee.core.errors import Conflict, NotFound, RefereeError, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.foundation.jobs import (
@@ -126,6 +126,59 @@ async def test_a_step_is_tried_again_after_an_error_that_may_pass_and_not_after_
 
     assert ended.result == {"fine": "fine", "code": "demo.conflict", "answer": 42}
     assert tries == ["flaky"] * 3 + ["permanent"]
+
+
+async def test_a_replay_reads_values_and_errors_of_finished_steps_back(
+    engine: JobEngine, submit: Submit
+) -> None:
+    ran: list[str] = []
+    is_second_step_begun = asyncio.Event()
+    gate = asyncio.Event()
+
+    def refuse() -> None:
+        ran.append("refuse")
+        raise Conflict("demo.refused", "No.", "Never.", count=3, where={"a path"})
+
+    def crash() -> None:
+        ran.append("crash")
+        raise ZeroDivisionError("of course")
+
+    async def wait() -> str:
+        is_second_step_begun.set()
+        await gate.wait()
+        return "waited"
+
+    async def run(context: JobContext, arguments: Arguments) -> Arguments:
+        errors: list[JsonValue] = []
+        for name, function in (("refuse", refuse), ("crash", crash)):
+            try:
+                await context.step(name, function)
+            except RefereeError as error:
+                errors.append([type(error).__name__, error.code, str(error)])
+        return {"errors": errors, "value": await context.step("wait", wait), "attempt": context.attempt}
+
+    engine.register("replaying", run, queue="parents")
+    await engine.start(is_worker=True)
+    job = await submit("replaying")
+    await is_second_step_begun.wait()
+    await engine.stop()
+    gate.set()
+    await engine.start(is_worker=True)
+    ended = await engine.wait(job.job_id, timeout_s=10)
+
+    assert ended.result == {
+        "errors": [
+            ["Conflict", "demo.refused", "No. Never."],
+            [
+                "RefereeError",
+                "jobs.step_crashed",
+                "The step crash ended with ZeroDivisionError: of course The log has the traceback.",
+            ],
+        ],
+        "value": "waited",
+        "attempt": 2,
+    }
+    assert ran == ["refuse", "crash"]
 
 
 async def test_a_step_and_a_job_that_take_too_long_are_ended(engine: JobEngine, submit: Submit) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import text, update
+from sqlalchemy import delete, text, update
 
 from referee.core.errors import Unavailable
 from referee.core.findings import JsonValue
@@ -204,7 +204,7 @@ async def test_a_worker_whose_lease_was_taken_ends_its_steps_and_then_continues(
     job = await submit("hanging")
     await second_begun.wait()
     async with database.transaction() as session:
-        await session.execute(WorkerLeaseRow.__table__.delete())
+        await session.execute(delete(WorkerLeaseRow))
     await asyncio.wait_for(was_cancelled.wait(), timeout=10)
     ended = await engine.wait(job.job_id, timeout_s=20)
 

@@ -1,36 +1,44 @@
-"""Durable background jobs. This is the door; ``JobEngine`` is what a process has one of."""
+"""Durable background jobs. This is the door; ``JobEngine`` is what a process has one of.
+
+A name is imported when it is first asked for: the command line mounts this
+room's commands, and its help must not wait for the job library.
+"""
 
 from __future__ import annotations
 
-from referee.foundation.jobs.context import JobContext
-from referee.foundation.jobs.engine import JobEngine
-from referee.foundation.jobs.metrics import refresh_metrics
-from referee.foundation.jobs.queries import (
-    count_jobs,
-    get_job,
-    get_queue_ages_s,
-    list_jobs,
-    list_workers,
-    queue_age_s,
-    waiting_count,
-)
-from referee.foundation.jobs.states import (
-    ACTIVE_STATES,
-    DEFAULT_PRIORITY,
-    ENDED_STATES,
-    JOB_STATES,
-    MAX_PRIORITY,
-    ChildJob,
-    ChildResult,
-    Job,
-    JobError,
-    JobProgress,
-    JobState,
-    Worker,
-    get_child_id,
-)
-from referee.foundation.jobs.tables import JobRow, WorkerLeaseRow
-from referee.foundation.jobs.upkeep import delete_ended_jobs, reconcile
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from referee.foundation.jobs.context import JobContext
+    from referee.foundation.jobs.engine import JobEngine
+    from referee.foundation.jobs.metrics import refresh_metrics
+    from referee.foundation.jobs.queries import (
+        count_jobs,
+        get_job,
+        get_queue_ages_s,
+        list_jobs,
+        list_workers,
+        queue_age_s,
+        waiting_count,
+    )
+    from referee.foundation.jobs.states import (
+        ACTIVE_STATES,
+        DEFAULT_PRIORITY,
+        ENDED_STATES,
+        JOB_STATES,
+        MAX_PRIORITY,
+        ChildJob,
+        ChildResult,
+        Job,
+        JobError,
+        JobProgress,
+        JobState,
+        Worker,
+        get_child_id,
+    )
+    from referee.foundation.jobs.tables import JobRow, WorkerLeaseRow
+    from referee.foundation.jobs.upkeep import delete_ended_jobs, reconcile
 
 __all__ = [
     "ACTIVE_STATES",
@@ -61,3 +69,29 @@ __all__ = [
     "refresh_metrics",
     "waiting_count",
 ]
+
+_MODULES = {
+    "JobContext": "context",
+    "JobEngine": "engine",
+    "refresh_metrics": "metrics",
+    "count_jobs": "queries",
+    "get_job": "queries",
+    "get_queue_ages_s": "queries",
+    "list_jobs": "queries",
+    "list_workers": "queries",
+    "queue_age_s": "queries",
+    "waiting_count": "queries",
+    "JobRow": "tables",
+    "WorkerLeaseRow": "tables",
+    "delete_ended_jobs": "upkeep",
+    "reconcile": "upkeep",
+}
+"""Where a name is defined; those not listed are in ``states``."""
+
+
+def __getattr__(name: str) -> object:
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'states')}"), name)
+    globals()[name] = value
+    return value

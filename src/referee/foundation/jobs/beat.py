@@ -12,6 +12,7 @@ from sqlalchemy.exc import DBAPIError
 from referee.core.errors import RefereeError
 from referee.foundation.jobs import metrics
 from referee.foundation.jobs.faults import is_database_loss
+from referee.foundation.jobs.kinds import SCHEDULE_KIND_PREFIX
 from referee.foundation.jobs.upkeep import StuckSweep, delete_ended_jobs, reconcile, take_over
 
 if TYPE_CHECKING:
@@ -25,6 +26,8 @@ logger = structlog.get_logger(__name__)
 
 RECONCILE_EVERY_S: Final = 10.0
 RETENTION_EVERY_S: Final = 3600.0
+SCHEDULED_KEEP_DAYS: Final = 1.0
+"""A job every minute would soon be most of the list."""
 
 
 class Heartbeat:
@@ -129,4 +132,10 @@ class Heartbeat:
             await reconcile(self._engine)
         if now_s >= self._retain_at_s:
             self._retain_at_s = now_s + RETENTION_EVERY_S
-            await delete_ended_jobs(self._engine, older_than_days=self._engine.settings.job_keep_days)
+            keep_days = self._engine.settings.job_keep_days
+            await delete_ended_jobs(self._engine, older_than_days=keep_days)
+            await delete_ended_jobs(
+                self._engine,
+                older_than_days=min(keep_days, SCHEDULED_KEEP_DAYS),
+                kind_prefix=SCHEDULE_KIND_PREFIX,
+            )

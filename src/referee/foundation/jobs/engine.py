@@ -21,7 +21,14 @@ from referee.foundation.jobs.children import settle_children
 from referee.foundation.jobs.ending import end_job
 from referee.foundation.jobs.faults import is_database_loss, persist
 from referee.foundation.jobs.identity import read_own_identity
-from referee.foundation.jobs.kinds import DEFAULT_MAX_ATTEMPTS, EndHook, JobFunction, Kind, KindRegistry
+from referee.foundation.jobs.kinds import (
+    DEFAULT_MAX_ATTEMPTS,
+    SCHEDULE_KIND_PREFIX,
+    EndHook,
+    JobFunction,
+    Kind,
+    KindRegistry,
+)
 from referee.foundation.jobs.leases import Lease
 from referee.foundation.jobs.library import JobLibrary, Queue, Schedule
 from referee.foundation.jobs.queries import get_job
@@ -152,7 +159,7 @@ class JobEngine:
         """
         if SCHEDULES_QUEUE not in self.queues:
             self.register_queue(SCHEDULES_QUEUE, worker_concurrency=1, poll_s=SCHEDULES_POLL_S)
-        self.register(f"schedule.{name}", function, queue=SCHEDULES_QUEUE)
+        self.register(f"{SCHEDULE_KIND_PREFIX}{name}", function, queue=SCHEDULES_QUEUE)
         self._schedules[name] = Schedule(name=name, cron=cron)
 
     async def start(self, *, is_worker: bool, worker_kind: str = "server") -> None:
@@ -338,7 +345,7 @@ class JobEngine:
             async with self.database.transaction() as session:
                 await self.submit(
                     session,
-                    kind=f"schedule.{name}",
+                    kind=f"{SCHEDULE_KIND_PREFIX}{name}",
                     arguments={"scheduled_at": instant},
                     project_id=project.project_id,
                     key=f"schedule:{name}:{instant}",

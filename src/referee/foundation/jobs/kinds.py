@@ -30,6 +30,8 @@ __all__ = [
 DEFAULT_MAX_ATTEMPTS = 5
 """Begun and lost with its worker this many times, a job is taken for what kills its workers."""
 
+SCHEDULE_KIND_PREFIX = "schedule."
+
 JobFunction: TypeAlias = "Callable[[JobContext, dict[str, JsonValue]], Awaitable[dict[str, JsonValue]]]"
 
 EndHook: TypeAlias = Callable[[AsyncSession, Job], Awaitable[None]]

@@ -139,8 +139,13 @@ async def reconcile(engine: JobEngine) -> int:
     return count
 
 
-async def delete_ended_jobs(engine: JobEngine, *, older_than_days: float) -> int:
+async def delete_ended_jobs(engine: JobEngine, *, older_than_days: float, kind_prefix: str = "") -> int:
     """Delete top-level jobs that ended longer ago, with their children; never one that has not ended.
+
+    Args:
+        engine: The engine.
+        older_than_days: Since their end, by the database's clock.
+        kind_prefix: Only of kinds whose name begins so.
 
     Returns:
         Jobs deleted, children not counted.
@@ -156,6 +161,7 @@ async def delete_ended_jobs(engine: JobEngine, *, older_than_days: float) -> int
                     < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_days * 86_400),
                     JobRow.state.in_(ENDED_STATES),
                     JobRow.parent_job_id.is_(None),
+                    JobRow.kind.startswith(kind_prefix, autoescape=True),
                     ~select(child.job_id)
                     .where(child.parent_job_id == JobRow.job_id, child.state.not_in(ENDED_STATES))
                     .exists(),
