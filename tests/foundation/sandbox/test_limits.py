@@ -83,7 +83,8 @@ async def test_fork_bomb_that_never_stops_ends_at_its_deadline(bench: Bench, met
         "    except OSError: pass\n"
     )
     result = await bench.python(code, wall_s=1, wall_stretch=2, processes_count=40, cpu_s=100)
-    assert result.end == "timed_out"
+    # Where processes cannot be counted for the command alone, it is the watch that ends it.
+    assert result.end in ("timed_out", "signaled")
     assert result.duration_ms < 7000
     assert list_commands("7414") == []
 

@@ -81,10 +81,11 @@ def _list_launches(method: Method) -> list[Launch]:
                 method=method,
                 bubblewrap=program,
                 can_forbid_namespaces=can_forbid,
-                has_mounts=is_root,
+                has_mounts=has_mounts,
                 has_user=is_root,
                 prlimit="" if is_root else shutil.which("prlimit", path="/usr/bin:/bin") or "",
             )
+            for has_mounts in ((True, False) if is_root else (False,))
         ]
     if method == "unprivileged_user":
         if not is_root:
@@ -119,8 +120,11 @@ def _probe(launch: Launch) -> Report:
         )
     with TemporaryDirectory(prefix="referee-probe-") as name:
         folder = Path(name)
+        # Closed folders are opened by mounts; without them only open ones can be shown.
+        mode = 0o700 if launch.has_mounts or not launch.has_user else 0o755
+        folder.chmod(mode)
         for part in ("readable", "writable", "private"):
-            (folder / part).mkdir(mode=0o700)
+            (folder / part).mkdir(mode=mode)
         command = Command(
             label="probe",
             argv=(program,),

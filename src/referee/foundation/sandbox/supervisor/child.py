@@ -60,6 +60,8 @@ def become_program(
         os.setgroups([])
         os.setresgid(spec["uid"], spec["uid"], spec["uid"])
         os.setresuid(spec["uid"], spec["uid"], spec["uid"])
+        if not spec["has_mounts"]:
+            _check_reach(spec)
     # After the change of user, which would clear it.
     libc.end_with_parent(signal.SIGKILL)
     if not spec["is_bubblewrap"]:
@@ -87,6 +89,17 @@ def _open_files(spec: Spec, stdout_fd: int, stderr_fd: int, status_fd: int) -> N
     moved = [fcntl.fcntl(handle, fcntl.F_DUPFD_CLOEXEC, FIRST_FREE_FD) for handle in (status_fd, *data_fds)]
     for number, handle in enumerate(moved, spec["first_fd"]):
         os.dup2(handle, number)
+
+
+def _check_reach(spec: Spec) -> None:
+    """Refuse with a clear reason what could otherwise fail in a hundred ways."""
+    for path in (*spec["read_only"], *spec["writable"], spec["private_dir"]):
+        needed = os.R_OK | os.X_OK if os.path.isdir(path) else os.R_OK  # noqa: PTH112 - as everywhere here
+        if not os.access(path, needed):
+            raise PermissionError(
+                f"the sandbox's user cannot reach {path}: a folder above it is open to its owner only, "
+                "and this machine does not let us mount it elsewhere"
+            )
 
 
 def _write(path: str, text: str) -> None:
