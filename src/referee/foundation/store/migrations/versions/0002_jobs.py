@@ -31,7 +31,7 @@ def upgrade() -> None:
         sa.Column("started_at", sa.DateTime(timezone=True)),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.Column("attempts_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
-        sa.Column("handed_back_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
+        sa.Column("excused_count", sa.Integer(), server_default=sa.text("0"), nullable=False),
         sa.Column("executor_id", sa.Text()),
         sa.Column("progress_json", postgresql.JSONB()),
         sa.Column("result_json", postgresql.JSONB()),
