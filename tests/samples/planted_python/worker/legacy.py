@@ -1,0 +1,2 @@
+# pylint: skip-file
+import sys
