@@ -124,9 +124,10 @@ class JshintTool:
         )
 
     async def run(self, kit: RunKit, plan: ToolPlan) -> RawOutput:
-        """Check the planned files in the sandbox."""
+        """Check the planned files in the sandbox, small ones first."""
         skipped = _read_skipped(plan)
-        files = [path for path in plan.files if path not in skipped]
+        sizes = {path: kit.snapshot.by_path[path].size_bytes for path in plan.files if path not in skipped}
+        files = sorted(sizes, key=lambda path: (sizes[path], path))
         request = {"files": files, "options": _build_options(plan.parameters)}
         return await run_node_script(kit, "jshint", script="run.cjs", request=request, files={})
 
