@@ -343,3 +343,5 @@ def test_the_commands_import_and_show(tmp_path: Path, source: Write, monkeypatch
     pypi, npm = shown["ecosystems"]
     assert (pypi["data_on"], pypi["records_count"], pypi["is_bundled"]) == ("2024-05-06", 1, False)
     assert npm["is_bundled"] is True
+    assert shown["last_import"]["refused"] == [["record 2", "no usable id"]]
+    assert "The last import refused 1 of 2 records." in runner.invoke(app, ["show"]).stdout

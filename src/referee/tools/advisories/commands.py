@@ -66,9 +66,10 @@ def show_command(
         raise InvalidInput("advisories.format", f"There is no format {format_!r}.", "Use table or json.")
     with AdvisoryStore.open(load_settings().advisories_dir) as store:
         data = [store.data_of(ecosystem) for ecosystem in ECOSYSTEMS]
-        digest = store.digest
+        digest, last = store.digest, store.read_last_import()
     if format_ == "json":
-        typer.echo(json.dumps({"digest": digest, "ecosystems": [asdict(one) for one in data]}, indent=2))
+        document = {"digest": digest, "ecosystems": [asdict(one) for one in data], "last_import": last}
+        typer.echo(json.dumps(document, indent=2))
         return
     for one in data:
         typer.echo(
@@ -78,4 +79,6 @@ def show_command(
         typer.echo(
             "The bundled set is small: import a full export to judge dependencies by all that is known."
         )
+    if last.get("refused_count"):
+        typer.echo(f"The last import refused {last['refused_count']} of {last['read_count']} records.")
     typer.echo(f"digest {digest}")

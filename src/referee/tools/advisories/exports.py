@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from typing import BinaryIO
 
 from referee.core.errors import InvalidInput, PayloadTooLarge
+from referee.core.findings import JsonValue
 
 __all__ = ["MIB", "ImportLimits", "ImportReport", "make_printable", "make_too_large", "read_export"]
 
@@ -62,6 +63,21 @@ class ImportReport:
     """The first refused records: where, and why."""
     is_changed: bool = True
     """False when the store already held exactly this."""
+
+    def to_json(self) -> dict[str, JsonValue]:
+        """Return it as values that the store remembers."""
+        stored: dict[str, JsonValue] = dict(self.stored_counts)
+        return {
+            "source": self.source,
+            "source_sha256": self.source_sha256,
+            "source_bytes": self.source_bytes,
+            "read_count": self.read_count,
+            "stored_counts": stored,
+            "withdrawn_count": self.withdrawn_count,
+            "other_count": self.other_count,
+            "refused_count": self.refused_count,
+            "refused": [[where, reason] for where, reason in self.refused],
+        }
 
     def refuse(self, where: str, reason: str) -> None:
         """Count a record that cannot be used."""

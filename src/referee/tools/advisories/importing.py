@@ -119,6 +119,7 @@ def _build(
             if target.is_file():
                 _keep_previous(database, target, tuple(report.stored_counts), is_addition)
             _write_sources(database, report, instant.isoformat())
+            database.execute("INSERT INTO meta VALUES ('last_import', ?)", (json.dumps(report.to_json()),))
             database.execute("VACUUM")
             if database.execute("PRAGMA integrity_check").fetchone()[0] != "ok":
                 raise Unavailable("advisories.write_failed", "The new advisory store did not read back well.")

@@ -16,7 +16,6 @@ import hashlib
 import json
 import sqlite3
 from collections.abc import Iterator, Mapping
-from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
@@ -134,6 +133,14 @@ class AdvisoryStore:
         """Return where the advisories of an ecosystem come from."""
         return self._data[ecosystem]
 
+    def read_last_import(self) -> dict[str, JsonValue]:
+        """Return what became of the last import, with the records it refused; empty when there was none."""
+        if self._connection is None:
+            return {}
+        row = self._connection.execute("SELECT value FROM meta WHERE key = 'last_import'").fetchone()
+        found: dict[str, JsonValue] = json.loads(row[0]) if row else {}
+        return found
+
     def find_groups(self, ecosystem: Ecosystem, name: str) -> tuple[AdvisoryGroup, ...]:
         """Return the known problems of a package, sorted by key; empty when none is known."""
         normalized = normalize_name(ecosystem, name)
@@ -203,14 +210,3 @@ def _bundled(ecosystem: Ecosystem) -> tuple[EcosystemData, dict[str, tuple[Advis
         imported_at="",
     )
     return data, {name: tuple(advisories) for name, advisories in by_name.items()}
-
-
-def count_packages(directory: Path | None, ecosystem: Ecosystem) -> int:
-    """Return how many packages of an ecosystem have at least one advisory."""
-    with closing(AdvisoryStore.open(directory)) as store:
-        if store.data_of(ecosystem).is_bundled or store._connection is None:
-            return len(_bundled(ecosystem)[1])
-        row = store._connection.execute(
-            "SELECT count(DISTINCT name) FROM records WHERE ecosystem = ?", (ecosystem,)
-        )
-        return int(row.fetchone()[0])

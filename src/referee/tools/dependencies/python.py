@@ -128,7 +128,7 @@ def _read_pyproject(text: str, path: str, found: Dependencies, *, is_locked: boo
         return
     lines = _lines_of_strings(text)
     project = _table(document, "project")
-    groups = [project.get("dependencies"), _table(document, "build-system").get("requires")]
+    groups = [project.get("dependencies")]
     groups.extend(_table(project, "optional-dependencies").values())
     groups.extend(_table(document, "dependency-groups").values())
     for group in groups:
