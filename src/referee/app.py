@@ -18,6 +18,8 @@ from referee import __version__
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.api import create_api as analysis_api
 from referee.analysis.integrity import check_analyses, check_artifacts
+from referee.analysis.pages import create_pages as analysis_pages
+from referee.analysis.shell import register_in_shell
 from referee.apps.api import create_api as apps_api
 from referee.core.errors import Unavailable
 from referee.core.findings import JsonValue
@@ -171,4 +173,6 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(tools_api())
     app.include_router(apps_api(lambda: current().database))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
+    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine))
+    register_in_shell(app.state.shell, lambda: current().analysis)
     return app

@@ -6,7 +6,8 @@ from collections.abc import Callable
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
 from referee.analysis import finding_queries, queries, service
@@ -26,6 +27,7 @@ from referee.analysis.models import (
 )
 from referee.analysis.requests import AnalysisRequest
 from referee.analysis.running import AnalysisRoom
+from referee.core.errors import NotFound
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.access import Principal
@@ -59,6 +61,15 @@ class ManifestModel(BaseModel):
     entries: list[ManifestEntryModel]
 
 
+class OverviewModel(BaseModel):
+    """The numbers of the overview."""
+
+    analyses: dict[str, int] = Field(description="Analyses by state.")
+    findings: dict[str, int] = Field(description="Findings by state, without those that the code suppresses.")
+    severities: list[FacetModel]
+    outcomes: list[FacetModel] = Field(description="Tool runs by tool (field) and outcome (value).")
+
+
 class FacetsModel(BaseModel):
     """Counts by value, for each field that has facets."""
 
@@ -90,6 +101,7 @@ def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
     _add_analyses(router, room, engine)
     _add_analysis_parts(router, room)
     _add_findings(router, room)
+    _add_overview(router, room)
     return router
 
 
@@ -268,4 +280,45 @@ def _add_findings(router: APIRouter, room: GetRoom) -> None:
             await service.set_finding_link(
                 room(), principal.project_id, finding_id, is_linked=body.is_linked, actor=get_actor(principal)
             )
+        )
+
+
+def _add_overview(router: APIRouter, room: GetRoom) -> None:
+    @router.get("/overview", tags=["analyses"])
+    async def get_overview(principal: PrincipalParameter) -> OverviewModel:
+        """Count analyses by state, findings by state and severity, and tool runs by outcome."""
+        async with room().database.reading() as session:
+            states = await queries.count_analyses_by_state(session, principal.project_id)
+            finding_states = await finding_queries.count_findings_by_state(session, principal.project_id)
+            facets = await finding_queries.count_finding_facets(session, principal.project_id)
+            outcomes = await queries.count_outcomes(session, principal.project_id)
+        return OverviewModel(
+            analyses={state.value: count for state, count in states.items()},
+            findings={state.value: count for state, count in finding_states.items()},
+            severities=[FacetModel.of(facet) for facet in facets["severity"]],
+            outcomes=[FacetModel.of(facet) for facet in outcomes],
+        )
+
+    @router.get("/artifacts/{sha256}", tags=["analyses"], response_class=Response)
+    async def get_artifact(
+        sha256: Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")],
+        principal: PrincipalParameter,
+        analysis_id: Annotated[str, Query(description="Analysis whose manifest names the artifact.")],
+    ) -> Response:
+        """Return the bytes of an artifact, checked against its digest, as a download."""
+        wanted = parse_id(analysis_id, "analysis")
+        async with room().database.reading() as session:
+            await queries.get_analysis(session, principal.project_id, wanted)
+            entries = await queries.list_manifest_entries(session, wanted)
+        entry = next((entry for entry in entries if entry.sha256 == sha256), None)
+        if entry is None:
+            raise NotFound(
+                "artifact.not_found", "The analysis has no such artifact.", "Look at its manifest."
+            )
+        ending = entry.name.rsplit("/", 1)[-1].rpartition(".")[2]
+        name = f"{sha256[:16]}.{ending}" if ending.isalnum() else sha256[:16]
+        return Response(
+            await room().artifacts.read_bytes(sha256),
+            media_type="application/octet-stream",
+            headers={"Content-Disposition": f'attachment; filename="{name}"'},
         )

@@ -14,7 +14,6 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from referee.analysis.requests import AnalysisRequest
     from referee.analysis.running import AnalysisRoom
     from referee.analysis.views import Analysis, ToolRun
     from referee.foundation.jobs import JobEngine

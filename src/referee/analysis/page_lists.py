@@ -1,0 +1,258 @@
+"""The lists of analyses and findings as list pages show them: columns, rows, facets, cards."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from referee.analysis.finding_queries import FINDING_FIELDS, OCCURRENCE_FIELDS
+from referee.analysis.queries import ANALYSIS_FIELDS
+from referee.analysis.views import Analysis, Facet, Finding, Occurrence, ToolRun
+from referee.core.pages import Page
+from referee.core.vocabulary import AnalysisState, FindingState, Severity
+from referee.foundation.web.lists import (
+    Card,
+    Column,
+    EmptyState,
+    ListQuery,
+    ListView,
+    Row,
+    build_facet,
+)
+from referee.foundation.web.lists import (
+    Facet as FacetChips,
+)
+
+__all__ = [
+    "LEDGER_COLUMNS",
+    "NOTHING_YET",
+    "RECENT_COLUMNS",
+    "build_analysis_list",
+    "build_analysis_rows",
+    "build_finding_list",
+    "build_ledger_rows",
+    "build_occurrence_list",
+    "first_line",
+    "place_of",
+]
+
+NOTHING_YET = EmptyState(
+    "No analyses yet",
+    "An analysis judges one app or folder with the tools you choose and keeps every result.",
+    "referee analyze ./my-app",
+)
+
+RECENT_COLUMNS = (
+    Column("subject", "Subject", is_title=True),
+    Column("state", "State", "state"),
+    Column("tools", "Tools", "custom"),
+    Column("severities", "Findings", "custom"),
+    Column("duration_s", "Took", "duration", is_optional=True),
+    Column("created", "Accepted", "time"),
+)
+_ANALYSIS_COLUMNS = (*RECENT_COLUMNS[:-1], Column("profile", "Profile", is_optional=True), RECENT_COLUMNS[-1])
+
+_FINDING_COLUMNS = (
+    Column("severity", "Severity", "severity"),
+    Column("message", "Finding", is_title=True),
+    Column("state", "State", "state"),
+    Column("tool", "Tool"),
+    Column("rule", "Rule", "mono", is_optional=True),
+    Column("place", "Place", "mono"),
+    Column("subject", "Subject", is_optional=True),
+    Column("seen", "Seen", "time", is_optional=True),
+)
+_OCCURRENCE_COLUMNS = tuple(column for column in _FINDING_COLUMNS if column.key not in ("subject", "seen"))
+
+LEDGER_COLUMNS = (
+    Column("service", "Service"),
+    Column("tool", "Tool", is_title=True),
+    Column("outcome", "Outcome", "state"),
+    Column("findings", "Findings", "custom"),
+    Column("examined", "Examined", "custom"),
+    Column("duration_s", "Took", "custom"),
+    Column("version", "Version", "mono", is_optional=True),
+    Column("note", "Note", "custom"),
+)
+
+
+def build_analysis_rows(analyses: Sequence[Analysis]) -> list[Row]:
+    """Return a table row for each analysis."""
+    return [
+        Row(
+            row_id=analysis.analysis_id.hex,
+            url=f"/ui/analyses/{analysis.analysis_id}",
+            cells={
+                "subject": analysis.subject.name,
+                "state": analysis.state.value,
+                "tools": analysis,
+                "severities": analysis,
+                "duration_s": None if analysis.duration_ms is None else analysis.duration_ms / 1000,
+                "profile": analysis.profile,
+                "created": analysis.created_at,
+            },
+        )
+        for analysis in analyses
+    ]
+
+
+def build_analysis_list(
+    query: ListQuery, page: Page[Analysis], states: Mapping[AnalysisState, int]
+) -> ListView:
+    """Return the list page of analyses."""
+    counts = {state.value: count for state, count in states.items() if count}
+    active = states[AnalysisState.running] + states[AnalysisState.queued]
+    return ListView(
+        title="Analyses",
+        noun="analyses",
+        query=query,
+        columns=_ANALYSIS_COLUMNS,
+        rows=build_analysis_rows(page.items),
+        total_count=page.total_count,
+        limit=page.limit,
+        next_cursor=page.next_cursor,
+        empty=NOTHING_YET,
+        state_line=f"{active} under way." if active else "",
+        facets=(build_facet(query, "state", "State", counts),) if counts else (),
+        twin_url=query.url().replace("/ui/", "/v1/", 1),
+        live_topic="analyses",
+        fields=ANALYSIS_FIELDS,
+        caption="Analyses, newest first",
+    )
+
+
+def build_finding_list(
+    query: ListQuery,
+    page: Page[Finding],
+    states: Mapping[FindingState, int],
+    facets: Mapping[str, Sequence[Facet]],
+) -> ListView:
+    """Return the list page of findings."""
+    return ListView(
+        title="Findings",
+        noun="findings",
+        query=query,
+        columns=_FINDING_COLUMNS,
+        rows=[
+            Row(
+                row_id=finding.finding_id.hex,
+                url=f"/ui/findings/{finding.finding_id}",
+                cells={
+                    "severity": finding.severity,
+                    "message": first_line(finding.message),
+                    "state": finding.state.value,
+                    "tool": finding.tool,
+                    "rule": finding.rule_id,
+                    "place": place_of(finding.path, finding.start_line),
+                    "subject": finding.subject_name,
+                    "seen": finding.last_seen_at,
+                },
+            )
+            for finding in page.items
+        ],
+        total_count=page.total_count,
+        limit=page.limit,
+        next_cursor=page.next_cursor,
+        empty=EmptyState(
+            "No findings yet",
+            "A finding is one place where a tool's rule matched. Analyse an app or a folder to get some.",
+            "referee analyze ./my-app",
+        ),
+        cards=(
+            Card("Open", f"{states[FindingState.open]:,}", url="/ui/findings?filter=is:open"),
+            Card("Fixed", f"{states[FindingState.fixed]:,}", url="/ui/findings?filter=is:fixed"),
+            Card("Dismissed", f"{states[FindingState.dismissed]:,}", url="/ui/findings?filter=is:dismissed"),
+        ),
+        facets=_finding_facets(query, facets),
+        twin_url=query.url().replace("/ui/", "/v1/", 1),
+        fields=FINDING_FIELDS,
+        live_topic="findings",
+        caption="Findings, worst first",
+    )
+
+
+def build_occurrence_list(
+    query: ListQuery,
+    page: Page[Occurrence],
+    facets: Mapping[str, Sequence[Facet]],
+    *,
+    title: str,
+    twin_url: str,
+) -> ListView:
+    """Return the findings of one analysis as a list."""
+    return ListView(
+        title=title,
+        noun="findings",
+        query=query,
+        columns=_OCCURRENCE_COLUMNS,
+        rows=[
+            Row(
+                row_id=f"{occurrence.tool_run_id.hex}-{occurrence.ordinal}",
+                url=f"/ui/findings/{occurrence.finding_id}",
+                cells={
+                    "severity": occurrence.severity,
+                    "message": first_line(occurrence.message),
+                    "state": occurrence.state.value,
+                    "tool": occurrence.tool,
+                    "rule": occurrence.rule_id,
+                    "place": place_of(occurrence.path, occurrence.start_line),
+                },
+            )
+            for occurrence in page.items
+        ],
+        total_count=page.total_count,
+        limit=page.limit,
+        next_cursor=page.next_cursor,
+        empty=EmptyState(
+            "Nothing found",
+            "No tool of this analysis reports anything. The ledger says what each of them examined.",
+        ),
+        facets=_finding_facets(query, facets),
+        twin_url=twin_url,
+        fields=OCCURRENCE_FIELDS,
+        caption="Findings of this analysis, worst first",
+    )
+
+
+def build_ledger_rows(tool_runs: Sequence[ToolRun]) -> list[Row]:
+    """Return the completeness ledger: a row for each planned tool."""
+    return [
+        Row(
+            row_id=run.tool,
+            url="",
+            cells={
+                "service": run.service.value,
+                "tool": run.tool,
+                "outcome": run.status,
+                "findings": run,
+                "examined": run,
+                "duration_s": run,
+                "version": run.version or "",
+                "note": run,
+            },
+        )
+        for run in tool_runs
+    ]
+
+
+def first_line(message: str) -> str:
+    """Return the first line of a message, bounded."""
+    line = message.strip().split("\n", 1)[0]
+    return line if len(line) <= 240 else f"{line[:239]}…"
+
+
+def place_of(path: str | None, line: int | None) -> str:
+    """Return where a finding stands, as ``path:line``."""
+    if path is None:
+        return "whole subject"
+    return path if line is None else f"{path}:{line}"
+
+
+def _finding_facets(query: ListQuery, facets: Mapping[str, Sequence[Facet]]) -> tuple[FacetChips, ...]:
+    built = []
+    for key, label in (("severity", "Severity"), ("state", "State"), ("tool", "Tool")):
+        counts = {facet.value: facet.count for facet in facets.get(key, ())}
+        if key == "severity":
+            counts = {word.value: counts[word.value] for word in Severity if word.value in counts}
+        if counts:
+            built.append(build_facet(query, key, label, counts))
+    return tuple(built)
