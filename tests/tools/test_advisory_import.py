@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 import threading
 import zipfile
 from collections.abc import Callable, Iterator
@@ -345,3 +347,12 @@ def test_the_commands_import_and_show(tmp_path: Path, source: Write, monkeypatch
     assert npm["is_bundled"] is True
     assert shown["last_import"]["refused"] == [["record 2", "no usable id"]]
     assert "The last import refused 1 of 2 records." in runner.invoke(app, ["show"]).stdout
+
+
+def test_mounting_the_commands_imports_neither_the_store_nor_the_http_client() -> None:
+    code = (
+        "import sys; import referee.tools.advisories.commands; "
+        "print(sorted({'httpx', 'sqlite3', 'zipfile', 'referee.tools.advisories.store'} & set(sys.modules)))"
+    )
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout == "[]\n"
