@@ -22,8 +22,8 @@ import shutil
 import stat
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 __all__ = ["FULL_ERRNOS", "Account", "become", "choose_account", "die_with_parent"]
 
@@ -43,8 +43,7 @@ _CAPABILITY_VERSION_3 = 0x20080522
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
 
-@dataclass(frozen=True)
-class Account:
+class Account(NamedTuple):
     """Who the server runs as."""
 
     uid: int

@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import argparse
 import fcntl
-import hashlib
 import json
 import os
 import shutil
@@ -26,8 +25,8 @@ import signal
 import stat
 import subprocess
 import sys
-import tempfile
 import time
+import zlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -183,7 +182,8 @@ class Supervisor:
                 f"The folder {self.data_dir} holds files and no PostgreSQL cluster.",
                 "Move its files elsewhere, or give another REFEREE_HOME.",
             )
-        new_dir = Path(tempfile.mkdtemp(prefix="database.new-", dir=self.home))
+        new_dir = self.home / f"database.new-{os.getpid()}"
+        new_dir.mkdir(mode=0o700)
         if self._account is not None:
             os.chown(new_dir, self._account.uid, self._account.gid)
         command = [
@@ -259,21 +259,27 @@ class Supervisor:
         """
         if len(os.fsencode(self.data_dir / f".s.PGSQL.{PORT}.lock")) <= SOCKET_PATH_MAX_BYTES:
             return self.data_dir
-        parent = tempfile.gettempdir()
-        if len(os.fsencode(parent)) > SOCKET_PATH_MAX_BYTES // 2:
-            parent = "/tmp"  # noqa: S108 - the folder made in it is private, and checked to be ours
-        name = hashlib.sha256(os.fsencode(self.data_dir)).hexdigest()[:16]
+        parent = os.environ.get("TMPDIR", "/tmp")  # noqa: S108 - the folder made in it is private
+        if not parent.startswith("/") or len(os.fsencode(parent)) > SOCKET_PATH_MAX_BYTES // 2:
+            parent = "/tmp"  # noqa: S108 - as above
+        path = os.fsencode(self.data_dir)
+        name = f"referee-{zlib.crc32(path):08x}{zlib.crc32(path[::-1]):08x}"
         uid, gid = (self._account.uid, self._account.gid) if self._account else (os.geteuid(), os.getegid())
-        socket_dir = Path(parent) / f"referee-{name}"
-        try:
-            socket_dir.mkdir(mode=0o700)
-            os.chown(socket_dir, uid, gid)
-        except FileExistsError:
-            found = socket_dir.lstat()
-            if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, uid):
-                socket_dir = Path(tempfile.mkdtemp(prefix="referee-", dir=parent))
+        for number in range(100):
+            socket_dir = Path(parent) / f"{name}-{number}"
+            try:
+                socket_dir.mkdir(mode=0o700)
                 os.chown(socket_dir, uid, gid)
-        return socket_dir
+            except FileExistsError:
+                found = socket_dir.lstat()
+                if (found.st_mode, found.st_uid) != (stat.S_IFDIR | 0o700, uid):
+                    continue  # somebody else's, perhaps laid there on purpose
+            return socket_dir
+        raise SupervisorError(
+            "database.socket_impossible",
+            f"The path of {self.data_dir} is too long for a socket, and {parent} has no room for one.",
+            "Give a shorter REFEREE_HOME, or a TMPDIR of your own.",
+        )
 
     def _launch(self) -> None:
         # No server of this cluster lives, so these are leftovers; PostgreSQL would believe a lock file
