@@ -74,7 +74,7 @@ def filter_parameter(fields: Mapping[str, FilterField]) -> Callable[[str], Filte
     keys = ", ".join(sorted(fields))
 
     def read_filter(
-        filter: Annotated[str, Query(description=f"Filter text, such as 'key:value'. Keys: {keys}.")] = "",
+        filter: str = Query("", description=f"Filter text, such as 'key:value'. Keys: {keys}."),
     ) -> Filter:
         return parse_filter(filter, fields)
 

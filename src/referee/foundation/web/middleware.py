@@ -164,17 +164,31 @@ class BodyLimit:
             await response(scope, receive, send)
             return
         received_bytes = 0
+        is_started = False
 
         async def receive_counted() -> Message:
             nonlocal received_bytes
             message = await receive()
-            if message["type"] == "http.request":
-                received_bytes += len(message.get("body", b""))
-                if received_bytes > self.max_body_bytes:
-                    raise self._error()
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self.max_body_bytes:
+                raise self._error()
             return message
 
-        await self.app(scope, receive_counted, send)
+        async def send_unless_over(message: Message) -> None:
+            # The framework answers 400 when reading fails; ours says why.
+            nonlocal is_started
+            if is_started or received_bytes <= self.max_body_bytes:
+                is_started = True
+                await send(message)
+
+        try:
+            await self.app(scope, receive_counted, send_unless_over)
+        except PayloadTooLarge:
+            if is_started or received_bytes <= self.max_body_bytes:
+                raise
+        if received_bytes > self.max_body_bytes and not is_started:
+            response = await answer_problem(Request(scope, receive), self._error())
+            await response(scope, receive, send)
 
     def _error(self) -> PayloadTooLarge:
         return PayloadTooLarge(

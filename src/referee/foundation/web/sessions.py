@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import ipaddress
@@ -27,7 +28,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from referee.core.clock import Clock
-from referee.core.errors import Forbidden, Unauthorized
+from referee.core.errors import Forbidden, NotFound, Unauthorized
 from referee.foundation.access import Principal
 
 __all__ = [
@@ -49,6 +50,7 @@ ConfirmSession: TypeAlias = Callable[[Principal], Awaitable[None]]
 
 SESSION_COOKIE: Final = "referee_session"
 PROJECT_COOKIE: Final = "referee_project"
+DEFAULT_PROJECT: Final = "default"
 SESSION_LIFETIME: Final = timedelta(hours=12)
 """One working day; then the key is asked for again."""
 SECRET_BYTES: Final = 32
@@ -95,8 +97,18 @@ class Sessions:
                 await self.confirm(session.principal)
             return session.principal, session
         if self.is_loopback and self.find_local_principal is not None:
-            return await self.find_local_principal(request.cookies.get(PROJECT_COOKIE, "default")), None
+            return await self._find_local(
+                self.find_local_principal, request.cookies.get(PROJECT_COOKIE)
+            ), None
         return None, None
+
+    @staticmethod
+    async def _find_local(find: FindLocalPrincipal, slug: str | None) -> Principal:
+        """The project that the cookie names; the default one when that is gone since."""
+        if slug is not None:
+            with contextlib.suppress(NotFound):
+                return await find(slug)
+        return await find(DEFAULT_PROJECT)
 
     def start(self, principal: Principal, response: Response, *, is_https: bool) -> None:
         """Set the cookie of a new session on ``response``."""

@@ -378,7 +378,10 @@ class _Parser:
 
     def _fail_word(self, message: str, word: _Word, choices: Iterable[str]) -> NoReturn:
         known = list(dict.fromkeys(choices))
-        nearest = _find_nearest(_normalise(word.text.lstrip("<>=-")), known)
+        written = word.text.lstrip("<>=-")
+        sign = word.text.removesuffix(written)
+        nearest = _find_nearest(_normalise(written), known)
+        nearest = sign + nearest if nearest else None
         hint = f"Did you mean {nearest}?" if nearest else f"It takes: {', '.join(known) or 'nothing'}."
         self._fail("filter.value_unknown", word.position, word.length, message, hint=hint, suggestion=nearest)
 
