@@ -61,11 +61,11 @@ def _detect(wanted: str) -> tuple[Isolation, Launch]:
         for launch in _list_launches(method):
             report = _probe(launch)
             if report["end"] == "exited" and report["exit_code"] == 0:
-                return _describe(launch, report, "; ".join(reasons)), launch
-            reasons.append(f"{method.replace('_', ' ')} does not work here: {report['reason'].rstrip('.')}")
+                return _describe(launch, report, "; ".join(dict.fromkeys(reasons))), launch
+            reasons.append(f"{_name(launch)} does not work here ({report['reason'].rstrip('.')})")
         reasons.extend(_explain_absence(method))
     launch = Launch(method="limits_only")
-    return _describe(launch, None, "; ".join(reasons)), launch
+    return _describe(launch, None, "; ".join(dict.fromkeys(reasons))), launch
 
 
 def _list_launches(method: Method) -> list[Launch]:
@@ -80,12 +80,13 @@ def _list_launches(method: Method) -> list[Launch]:
             Launch(
                 method=method,
                 bubblewrap=program,
-                can_forbid_namespaces=can_forbid,
+                can_forbid_namespaces=forbids,
                 has_mounts=has_mounts,
                 has_user=is_root,
                 prlimit="" if is_root else shutil.which("prlimit", path="/usr/bin:/bin") or "",
             )
             for has_mounts in ((True, False) if is_root else (False,))
+            for forbids in ((True, False) if can_forbid else (False,))
         ]
     if method == "unprivileged_user":
         if not is_root:
@@ -95,6 +96,16 @@ def _list_launches(method: Method) -> list[Launch]:
             for has_mounts, has_network in ((True, True), (True, False), (False, True), (False, False))
         ]
     return [Launch(method=method)]
+
+
+def _name(launch: Launch) -> str:
+    """Return what a way is called in a reason, with the part that the next weaker way goes without."""
+    name = launch.method.replace("_", " ")
+    if launch.has_user and launch.has_mounts:
+        return f"{name} with mounts of its own"
+    if launch.can_forbid_namespaces:
+        return f"{name} that forbids namespaces"
+    return f"{name} with a network of its own" if launch.has_network_namespace else name
 
 
 def _explain_absence(method: Method) -> list[str]:
@@ -163,7 +174,7 @@ def _supervise_probe(launch: Launch, command: Command, folder: Path) -> Report:
 
 def _describe(launch: Launch, report: Report | None, reason: str) -> Isolation:
     is_bubblewrap = launch.method == "bubblewrap"
-    text = reason or "it is the strongest method and it works here"
+    text = reason or "the strongest method, and it works here"
     return Isolation(
         method=launch.method,
         has_own_network=is_bubblewrap or launch.has_network_namespace,
