@@ -16,7 +16,7 @@ from referee.analysis.commands import analysis_app, analyze, finding_app
 from referee.apps.commands import app as apps_app
 from referee.core.errors import RefereeError
 from referee.foundation.access.commands import app as key_app
-# JOBS
+from referee.foundation.jobs.commands import app as job_app
 from referee.operations.commands import register_operations
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
@@ -42,7 +42,7 @@ app.add_typer(finding_app, name="finding")
 app.add_typer(apps_app, name="app")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")
-# app.add_typer(job_app, name="job")
+app.add_typer(job_app, name="job")
 app.add_typer(key_app, name="key")
 register_operations(app)
 

@@ -160,9 +160,11 @@ async def prepare_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) 
     installation = await tool.ensure_installed(room.install_kit)
     version = await tool.probe_version(installation)
     plan = await asyncio.to_thread(tool.plan, workpiece.snapshot, parameters)
-    limits = description.limits
-    if limits.output_bytes > room.settings.raw_output_max_bytes:
-        limits = replace(limits, output_bytes=room.settings.raw_output_max_bytes)
+    limits = replace(
+        description.limits,
+        output_bytes=min(description.limits.output_bytes, room.settings.raw_output_max_bytes),
+        wall_s=min(description.limits.wall_s, room.settings.tool_wall_max_s),
+    )
     kit = RunKit(
         snapshot=workpiece.snapshot,
         installation=installation,

@@ -141,6 +141,12 @@ class Settings(BaseSettings):
         le=4096 * MEBIBYTE,
         description="Bytes of a tool's raw output that are kept; more is cut and marked so.",
     )
+    tool_wall_max_s: float = Field(
+        default=3600.0,
+        ge=1.0,
+        le=86_400.0,
+        description="Seconds one run of a tool may take at most; a tool's own limit holds where it is shorter.",
+    )
     install_timeout_s: float = Field(
         default=900.0, ge=1.0, le=86_400.0, description="Seconds the installation of one tool may take."
     )
