@@ -91,7 +91,7 @@ async def test_any_other_exception_is_a_crash_that_is_never_silent(engine: JobEn
 
     assert ended.error == JobError(
         code="jobs.crashed",
-        message="The job ended with ZeroDivisionError: of course",
+        message="The job ended with ZeroDivisionError: of course.",
         hint="The log has the traceback.",
     )
 
@@ -172,7 +172,7 @@ async def test_a_replay_reads_values_and_errors_of_finished_steps_back(
             [
                 "RefereeError",
                 "jobs.step_crashed",
-                "The step crash ended with ZeroDivisionError: of course The log has the traceback.",
+                "The step crash ended with ZeroDivisionError: of course. The log has the traceback.",
             ],
         ],
         "value": "waited",

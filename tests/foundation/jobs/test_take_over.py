@@ -122,13 +122,13 @@ async def test_a_stopped_worker_hands_its_job_back_without_counting_it_as_lost(
     async with database.transaction() as session:
         waiting = await get_job(session, job.job_id)
         workers = await list_workers(session)
-        handed_back_count = await session.scalar(text("SELECT handed_back_count FROM jobs"))
+        excused_count = await session.scalar(text("SELECT excused_count FROM jobs"))
     gate.touch()
     second = await start_worker()
     ended = await submitter.wait(job.job_id, timeout_s=10)
 
     assert first.process.returncode == 0
-    assert (waiting.state, workers, handed_back_count) == ("queued", [], 1)
+    assert (waiting.state, workers, excused_count) == ("queued", [], 1)
     assert ended.result == {"first": "first in attempt 1", "second": "second in attempt 2"}
     assert second.get_events("first-done") == []
 

@@ -9,6 +9,7 @@ from uuid import UUID
 from sqlalchemy import exists, select
 
 from referee.core.errors import InvalidInput
+from referee.foundation.jobs.attempts import excuse_attempts
 from referee.foundation.jobs.states import ACTIVE_STATES, ChildJob, get_child_id
 from referee.foundation.jobs.submission import submit_children
 from referee.foundation.jobs.tables import JobRow
@@ -41,6 +42,7 @@ async def settle_children(
         async with engine.database.transaction() as session:
             batch = children[start : start + BATCH_COUNT]
             await submit_children(session, engine.library, engine.kinds, parent_job_id, batch)
+    await excuse_attempts(engine.database, parent_job_id)  # from here on the parent itself does nothing
     job_ids = [get_child_id(parent_job_id, name) for name in names]
     any_active = select(exists().where(JobRow.job_id.in_(job_ids), JobRow.state.in_(ACTIVE_STATES)))
     while True:

@@ -15,12 +15,14 @@ from sqlalchemy import update
 
 from referee.core.errors import RefereeError, Unavailable
 from referee.core.findings import JsonValue
+from referee.foundation.jobs.attempts import excuse_attempts
 from referee.foundation.jobs.faults import (
     describe_error,
     dump_error,
     is_database_loss,
     is_worth_retrying,
     load_error,
+    persist,
 )
 from referee.foundation.jobs.kinds import to_json
 from referee.foundation.jobs.states import ChildJob, ChildResult, Job, JobError, JobProgress, get_child_id
@@ -53,6 +55,7 @@ class JobContext:
     def __init__(self, engine: JobEngine, job: Job) -> None:
         self.engine = engine
         self.job = job
+        self._has_progressed = False
         self._progress: JobProgress | None = None
         self._progress_writer: asyncio.Task[None] | None = None
 
@@ -106,7 +109,8 @@ class JobContext:
 
         It may run more than once when a worker dies in it, so it must tolerate that.
         When the job is cancelled it is cancelled within about 1 s. A lost database is
-        tried again by itself, whatever ``retries`` says.
+        tried again by itself, whatever ``retries`` says. Steps side by side (``asyncio.gather``)
+        are told apart by the order in which they begin, so begin them all at once.
 
         Args:
             name: What it does; the same in every attempt.
@@ -124,8 +128,11 @@ class JobContext:
                 other exception and for a value that is not JSON. A replay raises the same.
         """
         causes: list[Exception] = []
+        is_replayed = True
 
         async def attempt() -> dict[str, JsonValue]:
+            nonlocal is_replayed
+            is_replayed = False
             try:
                 value = await _try(name, functools.partial(function, *args), timeout_s, retries, pause_s)
                 return {"value": to_json(value, f"the value of the step {name}")}
@@ -134,6 +141,8 @@ class JobContext:
                 return {"error": dump_error(_explain_step(name, error))}
 
         outcome = await self.engine.library.run_step(name, attempt)
+        if not is_replayed:
+            await self._note_progress_of_attempt()
         dumped = outcome.get("error")
         if isinstance(dumped, Mapping):
             raise load_error(dumped) from (causes[-1] if causes else None)
@@ -170,6 +179,12 @@ class JobContext:
         self._progress = JobProgress(message=message, done_count=done_count, total_count=total_count)
         if self._progress_writer is None or self._progress_writer.done():
             self._progress_writer = asyncio.create_task(self._write_progress_until_quiet())
+
+    async def _note_progress_of_attempt(self) -> None:
+        """Excuse the attempts before this one: the job has come further than they did."""
+        if self.attempt > 1 and not self._has_progressed:
+            self._has_progressed = True
+            await persist(lambda: excuse_attempts(self.engine.database, self.job_id, self.attempt - 1))
 
     async def settle_progress(self) -> None:
         """Write what was reported last, and stop. Called by the runner at the end."""

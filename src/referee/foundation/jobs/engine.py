@@ -105,7 +105,8 @@ class JobEngine:
                 its code, message and hint.
             queue: Where it waits; registered by ``register_queue``.
             timeout_s: From its first start, over all attempts; then it fails as ``jobs.timed_out``.
-            max_attempts: Lost with its worker this many times, it fails as ``jobs.attempts_exhausted``.
+            max_attempts: Lost with its worker this many times without a step's progress, it fails as
+                ``jobs.attempts_exhausted``.
             on_end: Called in the transaction that ends a job of this kind, however it ends: the place
                 to change a row of yours together with it.
         """

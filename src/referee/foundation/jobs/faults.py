@@ -64,9 +64,9 @@ def describe_error(error: Exception, *, code: str, subject: str) -> JobError:
     """Return what to keep of an exception: its own words if it is ours, else its type and text."""
     if isinstance(error, RefereeError):
         return JobError(code=error.code, message=error.message, hint=error.hint)
-    text = str(error).strip().replace("\x00", "")
+    text = str(error).strip().replace("\x00", "").rstrip(".")
     reason = f"{type(error).__name__}: {text[:500]}" if text else type(error).__name__
-    return JobError(code=code, message=f"{subject} ended with {reason}", hint="The log has the traceback.")
+    return JobError(code=code, message=f"{subject} ended with {reason}.", hint="The log has the traceback.")
 
 
 def dump_error(error: RefereeError) -> dict[str, JsonValue]:

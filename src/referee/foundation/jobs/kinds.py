@@ -27,8 +27,8 @@ __all__ = [
     "to_json",
 ]
 
-DEFAULT_MAX_ATTEMPTS = 5
-"""Begun and lost with its worker this many times, a job is taken for what kills its workers."""
+DEFAULT_MAX_ATTEMPTS = 10
+"""Lost with its worker this many times without a step's progress, a job is taken for what kills its workers."""
 
 SCHEDULE_KIND_PREFIX = "schedule."
 

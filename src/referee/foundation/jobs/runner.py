@@ -227,11 +227,11 @@ def _refuse(row: JobRow, kind: Kind | None) -> JobError | None:
             message=f"No kind of job is called {row.kind} here.",
             hint="Run workers of the release that submitted it.",
         )
-    lost_count = row.attempts_count - row.handed_back_count
+    lost_count = row.attempts_count - row.excused_count
     if lost_count >= kind.max_attempts:
         return JobError(
             code="jobs.attempts_exhausted",
-            message=f"The job was begun {lost_count} times, and each time its worker was lost.",
+            message=f"The job was begun {lost_count} times without progress, and each time its worker was lost.",
             hint="Look into the log of the workers for what ended them, then submit it again.",
         )
     return None

@@ -36,7 +36,8 @@ class JobRow(Base):
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     attempts_count: Mapped[int] = mapped_column(server_default=text("0"))
-    handed_back_count: Mapped[int] = mapped_column(server_default=text("0"))
+    excused_count: Mapped[int] = mapped_column(server_default=text("0"))
+    """Attempts that say nothing against the job: handed back by a worker that stopped, or followed by progress."""
     executor_id: Mapped[str | None]
     progress_json: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))
     result_json: Mapped[dict[str, Any] | None] = mapped_column(JSONB(none_as_null=True))

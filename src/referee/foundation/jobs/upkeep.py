@@ -88,7 +88,7 @@ async def hand_back_own(engine: JobEngine, executor_id: str, job_ids: Iterable[U
             .values(
                 state="queued",
                 queued_at=func.clock_timestamp(),
-                handed_back_count=JobRow.handed_back_count + 1,
+                excused_count=func.least(JobRow.attempts_count, JobRow.excused_count + 1),
             )
         )
     returned = await engine.library.hand_back(executor_id, mine.__contains__)
