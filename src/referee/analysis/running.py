@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -41,7 +40,7 @@ from referee.core.errors import InvalidInput, RefereeError, Unavailable
 from referee.core.findings import Coverage, JsonValue, ToolReport
 from referee.core.sources import SourceSnapshot
 from referee.core.vocabulary import ExitMeaning, Outcome, ParseState
-from referee.foundation.sandbox import run_command
+from referee.foundation.sandbox import remove_written_folder, run_command
 from referee.foundation.settings import Settings
 from referee.foundation.store import Artifact, ArtifactStore, Database
 from referee.foundation.web.live import publish
@@ -102,7 +101,7 @@ async def execute_tool_run(room: AnalysisRoom, tool_run_id: UUID, executor_id: s
         await asyncio.to_thread(scratch.mkdir, parents=True)
         result = await _obtain_result(room, workpiece, scratch)
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, True)
+        await asyncio.to_thread(remove_written_folder, scratch)
     async with room.database.transaction() as session:
         is_accepted = await record_tool_run(session, workpiece.key, result)
         await publish(session, f"analysis:{workpiece.key.analysis_id}", {"tool": workpiece.key.tool})

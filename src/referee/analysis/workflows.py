@@ -9,7 +9,6 @@ executed again after a crash; their effects are recorded once.
 from __future__ import annotations
 
 import asyncio
-import shutil
 from collections.abc import Awaitable, Callable
 from uuid import UUID
 
@@ -36,6 +35,7 @@ from referee.core.errors import RefereeError
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
+from referee.foundation.sandbox import remove_written_folder
 from referee.foundation.web.live import publish
 
 __all__ = ["ANALYSIS_QUEUE", "RUN_TOOL", "TOOL_QUEUE", "register_workflows", "sweep_analyses"]
@@ -241,7 +241,7 @@ async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | N
     except RefereeError:
         return None
     finally:
-        await asyncio.to_thread(shutil.rmtree, scratch, True)
+        await asyncio.to_thread(remove_written_folder, scratch)
 
 
 async def sweep_analyses(room: AnalysisRoom) -> int:
