@@ -198,7 +198,7 @@ def app(tmp_path: Path, clock: ManualClock) -> FastAPI:
 @pytest.fixture
 def open_app(tmp_path: Path, clock: ManualClock) -> FastAPI:
     """An application that listens beyond this machine."""
-    return build_app(load_settings(home=tmp_path, host="0.0.0.0"), clock=clock)  # noqa: S104 - never bound
+    return build_app(load_settings(home=tmp_path, host="192.0.2.1"), clock=clock)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from selenium.webdriver import Chrome, Keys
 from selenium.webdriver.common.by import By
 from selenium.webdriver.remote.webelement import WebElement
 from selenium.webdriver.support.ui import WebDriverWait
-
 from tests.foundation.web.conftest import Example
 
 WIDTHS_PX = (360, 768, 1280)
@@ -263,7 +262,8 @@ def test_a_project_is_switched_without_a_further_click(page: Chrome, address: st
     page.get(address + "/-/patterns")
     run(
         page,
-        "const s = document.getElementById('project'); s.value = 'second'; s.dispatchEvent(new Event('change', {bubbles: true}))",
+        "const s = document.getElementById('project'); s.value = 'second';"
+        "s.dispatchEvent(new Event('change', {bubbles: true}))",
     )
     wait(page, lambda _: page.get_cookie("referee_project") is not None)
     wait(page, lambda _: find(page, "#project option:checked").text == "Second")

@@ -10,13 +10,13 @@ import psycopg
 import pytest
 from fastapi import FastAPI
 from sqlalchemy import text
+from tests.foundation.web.conftest import build_app, find_local_principal, serve
 
 from referee.core.errors import Forbidden, InvalidInput, TooManyRequests
 from referee.foundation.access import Principal
 from referee.foundation.settings import load_settings
 from referee.foundation.store import Database
 from referee.foundation.web.live import LiveEvent, LiveHub, LiveStream, encode_event, publish
-from tests.foundation.web.conftest import build_app, find_local_principal, serve
 
 PRINCIPAL = Principal(UUID(int=1), "default", None, frozenset({"admin"}))
 TOPICS = frozenset({"example:1"})

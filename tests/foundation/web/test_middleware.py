@@ -5,11 +5,11 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.foundation.web.conftest import build_app, find_local_principal
 
 from referee.core.errors import InvalidInput
 from referee.foundation.settings import load_settings
 from referee.foundation.web import create_shell
-from tests.foundation.web.conftest import build_app, find_local_principal
 
 
 async def test_every_answer_carries_the_security_headers(client: httpx.AsyncClient) -> None:

@@ -8,13 +8,13 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.foundation.web.conftest import KEY, READ_KEY, build_app
 
 from referee.core.clock import ManualClock
 from referee.core.errors import Unauthorized
 from referee.foundation.access import Principal
 from referee.foundation.settings import load_settings
 from referee.foundation.web.sessions import ensure_session_secret, is_loopback_host
-from tests.foundation.web.conftest import KEY, READ_KEY, build_app
 
 HTML = {"Accept": "text/html"}
 
@@ -136,7 +136,7 @@ async def test_a_session_ends_when_its_key_is_revoked(tmp_path: Path) -> None:
         if principal in revoked:
             raise Unauthorized("access.key_revoked", "The API key was revoked.")
 
-    app = build_app(load_settings(home=tmp_path, host="0.0.0.0"), confirm_session=confirm)  # noqa: S104 - never bound
+    app = build_app(load_settings(home=tmp_path, host="192.0.2.1"), confirm_session=confirm)
     async with httpx.AsyncClient(
         transport=httpx.ASGITransport(app), base_url="http://referee.example"
     ) as client:
@@ -165,10 +165,10 @@ async def test_a_cookie_of_a_project_that_is_gone_falls_back_to_the_default(
         ("127.0.0.1", True),
         ("::1", True),
         ("localhost", True),
-        ("0.0.0.0", False),
+        ("192.0.2.1", False),
         ("::", False),
         ("box.lan", False),
-    ],  # noqa: S104 - never bound
+    ],
 )
 def test_only_this_machine_counts_as_loopback(host: str, is_loopback: bool) -> None:
     assert is_loopback_host(host) is is_loopback

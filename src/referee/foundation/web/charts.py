@@ -272,9 +272,9 @@ def _figure(
     )
     return Markup(
         '<figure class="chart"><figcaption>{}</figcaption>{}'
-        '<div class="chart-scroll" tabindex="0" role="region" aria-label="{}">{}</div>'
+        '<div class="chart-scroll" tabindex="0" role="group" aria-label="{}">{}</div>'
         '<details class="chart-table"><summary>Table{}</summary>'
-        '<div class="scroll" tabindex="0" role="region" aria-label="{}"><table class="table is-compact">'
+        '<div class="scroll" tabindex="0" role="group" aria-label="{}"><table class="table is-compact">'
         "<thead><tr>{}</tr></thead><tbody>{}</tbody></table></div></details></figure>"
     ).format(
         title,

@@ -62,9 +62,9 @@ def render_code(
                 Markup('<span class="code-text">{}\n</span>').format(line),
             )
         )
-    return Markup(
-        '<pre class="code" tabindex="0" role="region" aria-label="{}"><code>{}</code></pre>'
-    ).format(label, Markup("").join(rows))
+    return Markup('<pre class="code" tabindex="0" role="group" aria-label="{}"><code>{}</code></pre>').format(
+        label, Markup("").join(rows)
+    )
 
 
 def _find_lexer(path: str, language: str, text: str) -> Lexer:
