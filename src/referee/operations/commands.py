@@ -1,4 +1,4 @@
-"""``referee up``, ``down``, ``status``, ``worker``, ``verify`` and ``upgrade``."""
+"""``referee up``, ``down``, ``status``, ``worker``, ``verify``, ``upgrade`` and ``restore``."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def register_operations(app: typer.Typer) -> None:
     app.command("worker")(worker)
     app.command("verify")(verify)
     app.command("upgrade")(upgrade)
+    app.command("restore")(restore)
 
 
 def up(
@@ -170,6 +171,27 @@ def upgrade(
     if done.backup is not None:
         typer.echo(f"The database was backed up to {done.backup}.")
     typer.echo(f"The schema is {done.to_revision}.")
+
+
+def restore(
+    backup: Annotated[
+        str, typer.Argument(help="A file that `referee upgrade` made, below backups of the home.")
+    ],
+) -> None:
+    """Put a backup in the place of the database; the replaced one is kept beside it until the next restore."""
+    import asyncio
+    from pathlib import Path
+
+    from referee.core.errors import InvalidInput
+    from referee.foundation.store import restore_backup
+
+    path = Path(backup)
+    if not path.is_file():
+        raise InvalidInput(
+            "backup.absent", f"There is no backup {backup!r}.", "Look in the folder backups of the home."
+        )
+    replaced = asyncio.run(restore_backup(_load(), path))
+    typer.echo(f"The backup is restored. The database it replaced is kept as {replaced}.")
 
 
 def _load(**overrides: object) -> Settings:
