@@ -329,8 +329,8 @@ def _round(value: float) -> str:
 
 
 def _round_up(value: float) -> float:
-    """The next of 1, 2, 5 times a power of ten, times 4/4, so that four ticks are round."""
-    if value <= 0:
+    """The next of 1, 2, 4 or 8 times a power of ten, so that its quarters are round too."""
+    if value < 1e-300:  # below that a power of ten is no float
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
     return next(
