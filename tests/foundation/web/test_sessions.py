@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from fastapi import FastAPI
 from tests.foundation.web.conftest import KEY, READ_KEY, build_app
 
 from referee.core.clock import ManualClock
-from referee.core.errors import Unauthorized
+from referee.core.errors import IntegrityError, Unauthorized
 from referee.foundation.access import Principal
 from referee.foundation.settings import load_settings
 from referee.foundation.web.sessions import ensure_session_secret, is_loopback_host
@@ -178,3 +179,17 @@ def test_the_session_secret_is_made_once_and_kept_private(tmp_path: Path) -> Non
     path = tmp_path / "keys" / "session.key"
     first = ensure_session_secret(path)
     assert (len(first), ensure_session_secret(path), stat.S_IMODE(path.stat().st_mode)) == (32, first, 0o600)
+
+
+def test_a_cut_session_secret_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "session.key"
+    path.write_bytes(b"")
+    with pytest.raises(IntegrityError, match="only 0 bytes"):
+        ensure_session_secret(path)
+
+
+def test_processes_that_start_together_agree_on_the_secret(tmp_path: Path) -> None:
+    path = tmp_path / "session.key"
+    with ThreadPoolExecutor(8) as pool:
+        secrets = set(pool.map(ensure_session_secret, [path] * 32))
+    assert (len(secrets), [file.name for file in tmp_path.iterdir()]) == (1, ["session.key"])

@@ -16,7 +16,9 @@ import hashlib
 import hmac
 import ipaddress
 import json
+import os
 import secrets
+import tempfile
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,7 +30,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from referee.core.clock import Clock
-from referee.core.errors import Forbidden, NotFound, Unauthorized
+from referee.core.errors import Forbidden, IntegrityError, NotFound, Unauthorized
 from referee.foundation.access import Principal
 
 __all__ = [
@@ -173,16 +175,28 @@ class Sessions:
 def ensure_session_secret(path: Path) -> bytes:
     """Return the secret kept at ``path``, made there on first use, readable by its owner only.
 
-    Processes that start together agree: whoever creates the file first wins.
+    Processes that start together agree: the file appears whole, and the first one to
+    link it there wins.
+
+    Raises:
+        IntegrityError: The file is shorter than a secret.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with path.open("xb") as file:
-            path.chmod(0o600)
+    if not path.exists():
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".session-") as file:  # made with mode 0600
             file.write(secrets.token_bytes(SECRET_BYTES))
-    except FileExistsError:
-        pass
-    return path.read_bytes()
+            file.flush()
+            os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):
+                os.link(file.name, path)
+    secret = path.read_bytes()
+    if len(secret) < SECRET_BYTES:
+        raise IntegrityError(
+            "web.session_secret_cut",
+            f"The session secret {path} has only {len(secret)} bytes.",
+            "Delete the file; everyone then logs in again.",
+        )
+    return secret
 
 
 def is_loopback_host(host: str) -> bool:

@@ -335,11 +335,14 @@
   let reconnectTimer = 0;
   let staleTopics = new Set();
 
+  const POLLED = "poll"; // the topic of blocks that no event tells about
   const liveBlocks = () => findAll("[data-live]");
   const topicsOf = (block) => block.dataset.live.split(/[\s,]+/).filter(Boolean);
 
   function connect() {
-    const topics = Array.from(new Set(liveBlocks().flatMap(topicsOf))).sort().join(",");
+    const named = new Set(liveBlocks().flatMap(topicsOf));
+    named.delete(POLLED);
+    const topics = Array.from(named).sort().join(",");
     if (document.hidden || !topics) return disconnect();
     if (source && topics === sourceTopics) return;
     disconnect();
@@ -408,7 +411,12 @@
   }
 
   function morph(element, fresh) {
-    window.Idiomorph.morph(element, fresh, { morphStyle: "outerHTML", ignoreActiveValue: true });
+    window.Idiomorph.morph(element, fresh, {
+      morphStyle: "outerHTML",
+      ignoreActiveValue: true,
+      // What a person has unfolded stays so.
+      callbacks: { beforeAttributeUpdated: (name, node) => !(name === "open" && node.matches("details")) },
+    });
     if (window.htmx) window.htmx.process(document.getElementById(fresh.id) || element);
   }
 
@@ -438,7 +446,9 @@
   }
 
   setInterval(() => {
-    if (!isOpen && !document.hidden && find("[data-live-active]")) refreshAll();
+    if (document.hidden || !find("[data-live-active]")) return;
+    if (!isOpen) refreshAll();
+    else if (find(`[data-live~="${POLLED}"]`)) queueRefresh([POLLED]);
   }, POLL_MS);
   document.addEventListener("visibilitychange", connect);
   window.addEventListener("pagehide", disconnect);
