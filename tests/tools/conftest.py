@@ -8,6 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 import pytest
+from tests.tools.python_samples import PLANTED_DIR
 
 from referee.apps.sources import SourceLimits, take_snapshot
 from referee.core.findings import ToolReport
@@ -31,6 +32,7 @@ class ToolRun:
 
 
 RunTool = Callable[..., Awaitable[ToolRun]]
+PlantedRun = Callable[[str], Awaitable[ToolRun]]
 TakeSnapshot = Callable[[Path], SourceSnapshot]
 WriteApp = Callable[[Mapping[str, str]], Path]
 
@@ -97,5 +99,20 @@ def run_tool(tmp_path: Path, installer: ToolInstaller, snapshot_of: TakeSnapshot
         )
         raw = await tool.run(kit, plan)
         return ToolRun(snapshot, installation, plan, raw, tool.parse(raw, plan), scratch_dir)
+
+    return run
+
+
+_PLANTED_RUNS: dict[str, ToolRun] = {}
+
+
+@pytest.fixture
+def planted_run(run_tool: RunTool) -> PlantedRun:
+    """Return the run of a tool on the planted app; it is run once and never changed by a test."""
+
+    async def run(name: str) -> ToolRun:
+        if name not in _PLANTED_RUNS:
+            _PLANTED_RUNS[name] = await run_tool(name, PLANTED_DIR)
+        return _PLANTED_RUNS[name]
 
     return run

@@ -208,7 +208,7 @@ class Pylint:
         arguments += [f"--disable={','.join(disable)}"] if disable else []
         wanted = (*get_words(parameters, "enable"), "suppressed-message", "file-ignored")
         arguments.append(f"--enable={','.join(wanted)}")
-        job: dict[str, JsonValue] = {"arguments": [*arguments], "files": [*plan.files]}
+        job: dict[str, JsonValue] = {"arguments": [*arguments], "files": [f"./{path}" for path in plan.files]}
         job |= {"jobs": kit.cores_count, "rules_file": str(work / _RULES)}
         return await run_tool_command(
             kit,

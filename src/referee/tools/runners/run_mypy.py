@@ -32,7 +32,8 @@ class _Group:
     def __init__(self, job, number, group, root):
         self._job, self._number, self._root = job, number, root
         self._bases = [f"{root}/{base}" if base else root for base in group["bases"]]
-        self._modules = {module: f"{root}/{path}" for module, path in group["paths"].items()}
+        self._paths = [base for base in self._bases if not _has_foundations(base)]
+        self._modules = {_free_name(module): f"{root}/{path}" for module, path in group["paths"].items()}
         self._left_out, self._names_left_out = {}, set()
         self.messages = []
         self.suppressed = []
@@ -82,14 +83,9 @@ class _Group:
         config.write_text(f"[mypy]\n{skipped}", encoding="utf-8")
         arguments = [*self._job["arguments"], f"--config-file={config}", "-c", "pass"]
         _, options = process_options(arguments, stdout=sys.stderr, stderr=sys.stderr)
-        options.mypy_path = list(self._bases)
+        options.mypy_path = list(self._paths)
         options.export_types = False
-        bases = sorted(self._bases, key=len, reverse=True)
-        sources = [
-            BuildSource(path, module, None, next((base for base in bases if path.startswith(base)), bases[0]))
-            for module, path in sorted(self._modules.items())
-        ]
-        return sources, options
+        return [BuildSource(path, module) for module, path in sorted(self._modules.items())], options
 
     def _explain(self, lines):
         """Take out the files that made mypy stop: those it names, or those Python cannot parse either."""
@@ -130,6 +126,21 @@ class _Group:
 
     def _short(self, path):
         return os.path.relpath(path, self._root) if path else ""
+
+
+def _free_name(module):
+    """Mypy accepts no module of the project by the name of one of its own foundations, such as ``types``."""
+    first, dot, rest = module.partition(".")
+    return f"{first}_of_subject{dot}{rest}" if first in build.CORE_BUILTIN_MODULES else module
+
+
+def _has_foundations(base):
+    """Whether a folder has a module that mypy would take for one of its foundations, and then stop.
+
+    Without such a folder on its path mypy still knows the modules of the group, since each is named to it.
+    """
+    names = {path.name.partition(".")[0] for path in Path(base).iterdir()}
+    return not names.isdisjoint(build.CORE_BUILTIN_MODULES)
 
 
 def _find_broken(paths):
