@@ -33,6 +33,7 @@ from referee.foundation.web.sessions import ensure_session_secret
 from referee.operations.api import create_api as operations_api
 from referee.operations.serving import DRAIN_S
 from referee.tools.api import create_api as tools_api
+from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
 
 __all__ = ["Application", "create_web_app", "open_application"]
@@ -65,7 +66,12 @@ class Application:
 
 @asynccontextmanager
 async def open_application(
-    settings: Settings, *, is_worker: bool | None, worker_kind: str = "server", drain_s: float = 0.0
+    settings: Settings,
+    *,
+    is_worker: bool | None,
+    worker_kind: str = "server",
+    drain_s: float = 0.0,
+    install_kit: InstallKit | None = None,
 ) -> AsyncIterator[Application]:
     """Open everything a process needs, and close it in the opposite order.
 
@@ -74,6 +80,7 @@ async def open_application(
         is_worker: Whether it also carries out jobs; None: only when no live worker does.
         worker_kind: ``server``, ``worker`` or ``command``, for people.
         drain_s: Seconds that running jobs get to end before they are handed back.
+        install_kit: Where tools get their environments; None: the tools' folder of the settings.
 
     Raises:
         RefereeError: The database, the disk or the settings do not allow it.
@@ -81,7 +88,7 @@ async def open_application(
     settings.ensure_home()
     database = await open_database(settings)
     try:
-        application = _compose(settings, database)
+        application = _compose(settings, database, install_kit)
         if is_worker is None:
             async with database.reading() as session:
                 is_worker = not await list_workers(session)
@@ -94,15 +101,15 @@ async def open_application(
         await database.close()
 
 
-def _compose(settings: Settings, database: Database) -> Application:
+def _compose(settings: Settings, database: Database, install_kit: InstallKit | None) -> Application:
     artifacts = open_artifacts(settings)
     engine = JobEngine(settings, database)
-    installer = ToolInstaller(
+    kit = install_kit or ToolInstaller(
         settings.tools_path,
         advisories_dir=settings.advisories_dir,
         install_timeout_s=settings.install_timeout_s,
     )
-    analysis = AnalysisRoom(settings=settings, database=database, artifacts=artifacts, install_kit=installer)
+    analysis = AnalysisRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
     register_workflows(analysis, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:

@@ -157,6 +157,12 @@ async def prepare_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) 
     description = tool.describe()
     parameters = description.resolve_parameters(workpiece.parameters)
     installation = await tool.ensure_installed(room.install_kit)
+    if not await asyncio.to_thread(installation.program.exists):
+        raise Unavailable(
+            "tools.program_missing",
+            f"{description.name} has lost its program {installation.program}.",
+            f"Remove the folder {installation.root} and run `referee tool install {description.name}`.",
+        )
     version = await tool.probe_version(installation)
     plan = await asyncio.to_thread(tool.plan, workpiece.snapshot, parameters)
     limits = replace(
@@ -210,7 +216,10 @@ async def _obtain_result(room: AnalysisRoom, workpiece: Workpiece, scratch: Path
         return _not_run(Outcome.failed, str(error))
     if prepared.plan.not_applicable is not None:
         return _not_run(Outcome.not_applicable, prepared.plan.not_applicable, prepared.version)
-    raw = await workpiece.tool.run(prepared.kit, prepared.plan)
+    try:
+        raw = await workpiece.tool.run(prepared.kit, prepared.plan)
+    except InvalidInput as error:  # the sandbox refused the command before anything ran
+        return _not_run(Outcome.failed, str(error), prepared.version)
     report, unreadable = await _parse(workpiece.tool, raw, prepared.plan)
     return await _build_result(room, workpiece, prepared, raw, report, unreadable)
 
@@ -250,7 +259,7 @@ async def _build_result(
         parse_state=verdict.parse_state,
         exit_code=raw.exit_code,
         occurrences=occurrences,
-        is_counted=report is not None,
+        is_counted=report is not None and verdict.outcome is not Outcome.not_applicable,
         rules=report.rules if report else (),
         coverage=report.coverage if report else None,
         measurements=report.measurements if report else (),
