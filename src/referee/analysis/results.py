@@ -174,6 +174,18 @@ def _judge_exit(
     if not is_expected and not report.coverage.examined_count:
         sentence = f"It ended with exit code {code} and examined nothing."
         return Verdict(Outcome.failed, sentence, True, meaning, ParseState.parsed)
+    return _judge_coverage(report.coverage, meaning)
+
+
+def _judge_coverage(coverage: Coverage, meaning: ExitMeaning) -> Verdict:
+    """Decide whether a run that ended well looked at anything: nothing examined is never clean."""
+    unit = "dependencies" if coverage.unit == "dependency" else f"{coverage.unit}s"
+    if coverage.examined_count == 0 and coverage.unreadable_count:
+        sentence = f"It could read none of its {coverage.unreadable_count} {unit}."
+        return Verdict(Outcome.failed, sentence, True, meaning, ParseState.parsed)
+    if coverage.examined_count == 0 and coverage.skipped_count:
+        sentence = f"None of the {coverage.skipped_count} {unit} could be judged."
+        return Verdict(Outcome.not_applicable, sentence, True, meaning, ParseState.parsed)
     return Verdict(Outcome.succeeded, "", True, meaning, ParseState.parsed)
 
 
