@@ -76,7 +76,7 @@ class WorkerProcess:
     def executor_id(self) -> str:
         return self.events[0][1]
 
-    async def wait_for(self, word: str, count: int = 1, timeout_s: float = 30.0) -> list[list[str]]:
+    async def wait_for(self, word: str, count: int = 1, timeout_s: float = 120.0) -> list[list[str]]:
         """Read events until ``count`` of them begin with ``word``; return these."""
         async with asyncio.timeout(timeout_s):
             while len(self.get_events(word)) < count:

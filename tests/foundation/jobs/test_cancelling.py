@@ -54,11 +54,11 @@ async def test_cancelling_reaches_a_running_process_within_about_a_second(
 
     begun_s = time.monotonic()
     cancelled = await engine.cancel(job.job_id)
-    await asyncio.wait_for(sleeper.ended.wait(), timeout=10)
+    await asyncio.wait_for(sleeper.ended.wait(), timeout=60)
     took_s = time.monotonic() - begun_s
 
     assert cancelled.state == "cancelled"
-    assert took_s < 2.5
+    assert took_s < 5  # about 1 s on a quiet machine
     assert not psutil.pid_exists(sleeper.pids[0])
     async with database.transaction() as session:
         assert (await get_job(session, job.job_id)).state == "cancelled"
@@ -82,7 +82,7 @@ async def test_children_are_cancelled_with_their_parent_running_or_waiting(
     await sleeper.begun.wait()
 
     await engine.cancel(job.job_id)
-    await asyncio.wait_for(sleeper.ended.wait(), timeout=10)
+    await asyncio.wait_for(sleeper.ended.wait(), timeout=60)
     await engine.stop()
     async with database.transaction() as session:
         children = await list_jobs(session, parent_job_id=job.job_id)
@@ -108,7 +108,7 @@ async def test_a_cancelled_child_is_a_value_for_its_parent(
     await sleeper.begun.wait()
 
     await engine.cancel(get_child_id(job.job_id, "one"))
-    ended = await engine.wait(job.job_id, timeout_s=10)
+    ended = await engine.wait(job.job_id, timeout_s=60)
 
     assert ended.result == {"states": ["cancelled"]}
 
@@ -126,7 +126,7 @@ async def test_a_waiting_job_that_is_cancelled_never_runs(engine: JobEngine, sub
     cancelled = await engine.cancel(job.job_id)
     await engine.stop()
     await engine.start(is_worker=True)
-    await engine.wait((await submit("quick")).job_id, timeout_s=10)
+    await engine.wait((await submit("quick")).job_id, timeout_s=60)
 
     assert cancelled.state == "cancelled"
     assert cancelled.attempts_count == 0
@@ -139,7 +139,7 @@ async def test_cancelling_an_ended_job_changes_nothing(engine: JobEngine, submit
 
     engine.register("quick", quick, queue="parents")
     await engine.start(is_worker=True)
-    job = await engine.wait((await submit("quick")).job_id, timeout_s=10)
+    job = await engine.wait((await submit("quick")).job_id, timeout_s=60)
 
     assert await engine.cancel(job.job_id) == job
 

@@ -44,7 +44,7 @@ async def test_a_job_runs_on_the_loop_of_the_process_and_its_result_is_kept(
     engine.register("greeting", greet, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("greeting", {"name": "Ada"})).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("greeting", {"name": "Ada"})).job_id, timeout_s=60)
 
     assert ended.state == "succeeded"
     assert ended.result == {"greeting": "Hello Ada", "is_own_loop": True, "attempt": 1}
@@ -57,7 +57,7 @@ async def test_an_error_of_ours_fails_the_job_with_its_own_words(engine: JobEngi
     engine.register("failing", fail, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("failing")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("failing")).job_id, timeout_s=60)
 
     assert ended.state == "failed"
     assert ended.error == JobError(code="demo.absent", message="There is no such demo.", hint="Make one.")
@@ -73,7 +73,7 @@ async def test_a_result_that_is_not_json_fails_the_job(
     engine.register("giving", give, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("giving")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("giving")).job_id, timeout_s=60)
 
     assert ended.error is not None
     assert ended.error.code == "jobs.crashed"
@@ -87,7 +87,7 @@ async def test_any_other_exception_is_a_crash_that_is_never_silent(engine: JobEn
     engine.register("crashing", crash, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("crashing")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("crashing")).job_id, timeout_s=60)
 
     assert ended.error == JobError(
         code="jobs.crashed",
@@ -122,7 +122,7 @@ async def test_a_step_is_tried_again_after_an_error_that_may_pass_and_not_after_
     engine.register("trying", run, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("trying")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("trying")).job_id, timeout_s=60)
 
     assert ended.result == {"fine": "fine", "code": "demo.conflict", "answer": 42}
     assert tries == ["flaky"] * 3 + ["permanent"]
@@ -164,7 +164,7 @@ async def test_a_replay_reads_values_and_errors_of_finished_steps_back(
     await engine.stop()
     gate.set()
     await engine.start(is_worker=True)
-    ended = await engine.wait(job.job_id, timeout_s=10)
+    ended = await engine.wait(job.job_id, timeout_s=60)
 
     assert ended.result == {
         "errors": [
@@ -203,7 +203,7 @@ async def test_a_step_and_a_job_that_take_too_long_are_ended(engine: JobEngine, 
     await engine.start(is_worker=True)
 
     jobs = [await submit("step_too_long"), await submit("job_too_long")]
-    ended = [await engine.wait(job.job_id, timeout_s=10) for job in jobs]
+    ended = [await engine.wait(job.job_id, timeout_s=60) for job in jobs]
 
     assert [job.error.code for job in ended if job.error] == ["jobs.step_timed_out", "jobs.timed_out"]
     assert sorted(ended_steps) == ["job", "step"]
@@ -220,7 +220,7 @@ async def test_steps_side_by_side_all_finish(engine: JobEngine, submit: Submit) 
     engine.register("gathering", run, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("gathering")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("gathering")).job_id, timeout_s=60)
 
     assert ended.result == {"doubles": [0, 2, 4, 6, 8]}
 
@@ -248,7 +248,7 @@ async def test_children_run_on_their_queue_and_a_failing_one_is_a_value(
     await engine.start(is_worker=True)
 
     job = await submit("parent")
-    ended = await engine.wait(job.job_id, timeout_s=10)
+    ended = await engine.wait(job.job_id, timeout_s=60)
     async with database.transaction() as session:
         children = await list_jobs(session, parent_job_id=job.job_id)
 
@@ -269,7 +269,7 @@ async def test_a_child_on_its_parents_queue_is_refused(engine: JobEngine, submit
     engine.register("parent", parent, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("parent")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("parent")).job_id, timeout_s=60)
 
     assert ended.error is not None
     assert ended.error.code == "jobs.child_on_parent_queue"
@@ -291,7 +291,7 @@ async def test_the_lower_priority_number_goes_first(
     await engine.stop()
     await engine.start(is_worker=True)
     for job in jobs:
-        await engine.wait(job.job_id, timeout_s=10)
+        await engine.wait(job.job_id, timeout_s=60)
 
     assert order == ["10", "10", "20", "30"]
 
@@ -307,7 +307,7 @@ async def test_progress_is_written_at_intervals_and_the_last_one_always(
     engine.register("counting", run, queue="parents")
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("counting")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("counting")).job_id, timeout_s=60)
 
     assert ended.progress == JobProgress(message="Counting", done_count=100, total_count=100)
 
@@ -328,7 +328,7 @@ async def test_a_room_is_told_of_the_end_in_the_same_transaction_and_cannot_prev
     engine.register("told", run, queue="parents", on_end=note_end)
     await engine.start(is_worker=True)
 
-    ended = await engine.wait((await submit("told")).job_id, timeout_s=10)
+    ended = await engine.wait((await submit("told")).job_id, timeout_s=60)
 
     assert ended.state == "succeeded"
     assert told == [("succeeded", "succeeded")]
@@ -347,7 +347,7 @@ async def test_a_schedule_submits_its_job_once_for_each_due_instant(
 
     engine.register_schedule("tick", "* * * * * *", run)
     await engine.start(is_worker=True)
-    await asyncio.wait_for(ran.wait(), timeout=20)
+    await asyncio.wait_for(ran.wait(), timeout=60)
     await engine.stop()
     async with database.transaction() as session:
         jobs = await list_jobs(session, kinds=["schedule.tick"])
@@ -378,7 +378,7 @@ async def test_an_engine_can_be_stopped_and_started_again(engine: JobEngine, sub
     engine.register("again", run, queue="parents")
     for _ in range(2):
         await engine.start(is_worker=True)
-        ended = await engine.wait((await submit("again")).job_id, timeout_s=10)
+        ended = await engine.wait((await submit("again")).job_id, timeout_s=60)
         assert ended.state == "succeeded"
         await engine.stop()
 

@@ -99,7 +99,7 @@ async def test_the_columns_we_read_exist_and_hold_the_words_we_know(
     await engine.stop()
     await engine.start(is_worker=True)
     executor_id = engine.executor_id
-    ended = await engine.wait(job.job_id, timeout_s=10)
+    ended = await engine.wait(job.job_id, timeout_s=60)
 
     assert row == (str(job.job_id), "ENQUEUED", 100, "1")
     assert ended.result == {"row": ["PENDING", executor_id, "parents"]}

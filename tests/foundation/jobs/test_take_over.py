@@ -25,8 +25,9 @@ async def submit(
 
 
 async def test_a_killed_workers_job_continues_at_once_when_its_process_is_gone(
-    submitter: JobEngine, project_id: UUID, start_worker: StartWorker, tmp_path: Path
+    submitter: JobEngine, project_id: UUID, start_worker: StartWorker, database: Database, tmp_path: Path
 ) -> None:
+    """At once: long before the lease, made to last for hours, runs out."""
     gate = tmp_path / "gate"
     job = await submit(submitter, project_id, "two_steps", {"gate": str(gate)})
     first = await start_worker()
@@ -34,18 +35,17 @@ async def test_a_killed_workers_job_continues_at_once_when_its_process_is_gone(
 
     first.process.kill()
     await first.process.wait()
-    killed_at_s = time.monotonic()
+    async with database.transaction() as session:
+        await session.execute(text("UPDATE worker_leases SET expires_at = now() + interval '9 hours'"))
     second = await start_worker()
     await second.wait_for("second-begun")
-    taken_over_s = time.monotonic() - killed_at_s
     gate.touch()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
 
     assert ended.state == "succeeded"
     assert ended.result == {"first": "first in attempt 1", "second": "second in attempt 2"}
     assert ended.attempts_count == 2
     assert second.get_events("first-done") == []
-    assert taken_over_s < 5
 
 
 async def test_a_killed_worker_of_another_machine_is_taken_over_when_its_lease_has_run_out(
@@ -64,11 +64,11 @@ async def test_a_killed_worker_of_another_machine_is_taken_over_when_its_lease_h
     await second.wait_for("second-begun")
     taken_over_s = time.monotonic() - killed_at_s
     gate.touch()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
 
     assert ended.result == {"first": "first in attempt 1", "second": "second in attempt 2"}
     assert second.get_events("first-done") == []
-    assert 1.0 < taken_over_s < 6
+    assert taken_over_s > 1.0
 
 
 async def test_a_frozen_worker_is_taken_over_and_ends_its_own_steps_when_it_wakes(
@@ -85,7 +85,7 @@ async def test_a_frozen_worker_is_taken_over_and_ends_its_own_steps_when_it_wake
     first.process.send_signal(signal.SIGCONT)
     await wait_until_worker_is_back(database, first.executor_id)
     gate.touch()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
     first.process.terminate()
     await first.read_to_end()
 
@@ -100,7 +100,7 @@ async def wait_until_worker_is_back(database: Database, executor_id: str) -> Non
     async with database.transaction() as session:
         await session.execute(
             text(
-                "DO $$ BEGIN FOR look IN 1..200 LOOP"
+                "DO $$ BEGIN FOR look IN 1..1000 LOOP"
                 f"  EXIT WHEN EXISTS (SELECT FROM worker_leases WHERE executor_id = '{executor_id}');"
                 "  PERFORM pg_sleep(0.05); END LOOP; END $$"
             )
@@ -125,7 +125,7 @@ async def test_a_stopped_worker_hands_its_job_back_without_counting_it_as_lost(
         excused_count = await session.scalar(text("SELECT excused_count FROM jobs"))
     gate.touch()
     second = await start_worker()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
 
     assert first.process.returncode == 0
     assert (waiting.state, workers, excused_count) == ("queued", [], 1)
@@ -141,7 +141,7 @@ async def test_a_job_that_kills_its_workers_fails_with_a_reason(
         worker = await start_worker()
         await worker.read_to_end()
     await start_worker()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
 
     assert ended.state == "failed"
     assert ended.error is not None
@@ -161,7 +161,7 @@ async def test_children_outlive_the_worker_of_their_parent_and_run_once(
     second = await start_worker()
     await second.wait_for("second-begun", count=2)
     gate.touch()
-    ended = await submitter.wait(job.job_id, timeout_s=10)
+    ended = await submitter.wait(job.job_id, timeout_s=60)
     async with database.transaction() as session:
         children = await list_jobs(session, parent_job_id=job.job_id)
 
@@ -179,7 +179,7 @@ async def test_jobs_submitted_without_a_worker_are_run_by_the_next_one(
     jobs = [await submit(submitter, project_id, "two_steps", {"gate": str(gate)}) for _ in range(3)]
 
     await start_worker()
-    ended = [await submitter.wait(job.job_id, timeout_s=10) for job in jobs]
+    ended = [await submitter.wait(job.job_id, timeout_s=60) for job in jobs]
 
     assert [job.state for job in ended] == ["succeeded"] * 3
 
@@ -196,7 +196,7 @@ async def test_two_workers_share_a_queue_and_keep_its_limit(
     async with database.transaction() as session:
         running = await list_jobs(session, states=["running"])
     gate.touch()
-    ended = [await submitter.wait(job.job_id, timeout_s=20) for job in jobs]
+    ended = [await submitter.wait(job.job_id, timeout_s=60) for job in jobs]
 
     assert [job.state for job in ended] == ["succeeded"] * 5
     assert running.total_count == 2

@@ -111,7 +111,7 @@ async def test_a_claim_that_nobody_works_on_goes_back_to_its_queue(
     engine.register("unheard", run_nothing, queue="unheard")
     await engine.start(is_worker=True)
     job = await submit("nothing")
-    await engine.wait(job.job_id, timeout_s=10)
+    await engine.wait(job.job_id, timeout_s=60)
     stuck = await submit("unheard")
     async with database.transaction() as session:
         claim = "UPDATE dbos.workflow_status SET status = 'PENDING', queue_name = 'parents', executor_id = :executor_id"
@@ -120,7 +120,7 @@ async def test_a_claim_that_nobody_works_on_goes_back_to_its_queue(
             {"executor_id": engine.executor_id, "job_id": str(stuck.job_id)},
         )
 
-    ended = await engine.wait(stuck.job_id, timeout_s=15)
+    ended = await engine.wait(stuck.job_id, timeout_s=60)
 
     assert ended.state == "succeeded"
 
@@ -166,12 +166,12 @@ async def test_an_outcome_that_is_in_our_row_already_is_not_worked_out_again(
 
     engine.register("once", run, queue="parents")
     await engine.start(is_worker=True)
-    job = await engine.wait((await submit("once")).job_id, timeout_s=10)
+    job = await engine.wait((await submit("once")).job_id, timeout_s=60)
     async with database.transaction() as session:
         await session.execute(
             text("UPDATE dbos.workflow_status SET status = 'ENQUEUED', queue_name = 'parents'")
         )
-    await engine.wait((await submit("once")).job_id, timeout_s=10)
+    await engine.wait((await submit("once")).job_id, timeout_s=60)
 
     again = await engine.wait(job.job_id, timeout_s=0)
     assert again == job
@@ -205,8 +205,8 @@ async def test_a_worker_whose_lease_was_taken_ends_its_steps_and_then_continues(
     await second_begun.wait()
     async with database.transaction() as session:
         await session.execute(delete(WorkerLeaseRow))
-    await asyncio.wait_for(was_cancelled.wait(), timeout=10)
-    ended = await engine.wait(job.job_id, timeout_s=20)
+    await asyncio.wait_for(was_cancelled.wait(), timeout=60)
+    ended = await engine.wait(job.job_id, timeout_s=60)
 
     assert ended.result == {"value": "done"}
     assert attempts == [1, 2]
@@ -222,7 +222,7 @@ async def test_retention_deletes_old_ended_jobs_with_their_children_and_nothing_
     engine.register("parent", parent, queue="parents")
     engine.register("child", run_nothing, queue="children")
     await engine.start(is_worker=True)
-    old = await engine.wait((await submit("parent")).job_id, timeout_s=10)
+    old = await engine.wait((await submit("parent")).job_id, timeout_s=60)
     await engine.stop()
     await engine.start(is_worker=False)
     async with database.transaction() as session:
