@@ -1,24 +1,32 @@
-"""Apps: generated web apps and the source of whatever is analysed.
+"""Apps: generated web apps and the source of whatever is analysed. This is the door.
 
-The door. Other rooms import from here only.
+Names are imported when first asked for: the command line mounts this room's commands,
+and ``referee --help`` must not pay for the rest.
 """
 
-from referee.apps.service import (
-    App,
-    SourceLocation,
-    count_apps,
-    ensure_app,
-    get_app,
-    list_apps,
-    locate_source,
-)
-from referee.apps.sources import (
-    SourceLimits,
-    load_snapshot,
-    render_listing,
-    sweep_snapshots,
-    take_snapshot,
-)
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from referee.core.doors import open_door
+
+if TYPE_CHECKING:
+    from referee.apps.service import (
+        App,
+        SourceLocation,
+        count_apps,
+        ensure_app,
+        get_app,
+        list_apps,
+        locate_source,
+    )
+    from referee.apps.sources import (
+        SourceLimits,
+        load_snapshot,
+        render_listing,
+        sweep_snapshots,
+        take_snapshot,
+    )
 
 __all__ = [
     "App",
@@ -34,3 +42,25 @@ __all__ = [
     "sweep_snapshots",
     "take_snapshot",
 ]
+
+__getattr__ = open_door(
+    __name__,
+    {
+        "service": (
+            "App",
+            "SourceLocation",
+            "count_apps",
+            "ensure_app",
+            "get_app",
+            "list_apps",
+            "locate_source",
+        ),
+        "sources": (
+            "SourceLimits",
+            "load_snapshot",
+            "render_listing",
+            "sweep_snapshots",
+            "take_snapshot",
+        ),
+    },
+)
