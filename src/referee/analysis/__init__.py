@@ -5,8 +5,9 @@ Names are loaded when first asked for: the command line asks for few of them.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from referee.core.doors import open_door
 
 if TYPE_CHECKING:
     from referee.analysis.requests import PROFILES, AnalysisRequest
@@ -42,24 +43,33 @@ __all__ = [
     "sweep_analyses",
 ]
 
-_MODULES = {
-    "requests": ("PROFILES", "AnalysisRequest"),
-    "running": ("AnalysisRoom",),
-    "service": (
-        "cancel_analysis",
-        "create_analysis",
-        "dismiss_finding",
-        "reopen_finding",
-        "retry_analysis",
-        "set_finding_link",
-    ),
-    "views": ("Analysis", "Finding", "Occurrence", "SeverityCounts", "Subject", "ToolRun"),
-    "workflows": ("register_workflows", "sweep_analyses"),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = open_door(
+    __name__,
+    {
+        "requests": (
+            "AnalysisRequest",
+            "PROFILES",
+        ),
+        "running": ("AnalysisRoom",),
+        "service": (
+            "cancel_analysis",
+            "create_analysis",
+            "dismiss_finding",
+            "reopen_finding",
+            "retry_analysis",
+            "set_finding_link",
+        ),
+        "views": (
+            "Analysis",
+            "Finding",
+            "Occurrence",
+            "SeverityCounts",
+            "Subject",
+            "ToolRun",
+        ),
+        "workflows": (
+            "register_workflows",
+            "sweep_analyses",
+        ),
+    },
+)

@@ -6,8 +6,9 @@ room's commands, and its help must not wait for the job library.
 
 from __future__ import annotations
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from referee.core.doors import open_door
 
 if TYPE_CHECKING:
     from referee.foundation.jobs.context import JobContext
@@ -70,28 +71,43 @@ __all__ = [
     "waiting_count",
 ]
 
-_MODULES = {
-    "JobContext": "context",
-    "JobEngine": "engine",
-    "refresh_metrics": "metrics",
-    "count_jobs": "queries",
-    "get_job": "queries",
-    "get_queue_ages_s": "queries",
-    "list_jobs": "queries",
-    "list_workers": "queries",
-    "queue_age_s": "queries",
-    "waiting_count": "queries",
-    "JobRow": "tables",
-    "WorkerLeaseRow": "tables",
-    "delete_ended_jobs": "upkeep",
-    "reconcile": "upkeep",
-}
-"""Where a name is defined; those not listed are in ``states``."""
-
-
-def __getattr__(name: str) -> object:
-    if name not in __all__:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(import_module(f"{__name__}.{_MODULES.get(name, 'states')}"), name)
-    globals()[name] = value
-    return value
+__getattr__ = open_door(
+    __name__,
+    {
+        "context": ("JobContext",),
+        "engine": ("JobEngine",),
+        "metrics": ("refresh_metrics",),
+        "queries": (
+            "count_jobs",
+            "get_job",
+            "get_queue_ages_s",
+            "list_jobs",
+            "list_workers",
+            "queue_age_s",
+            "waiting_count",
+        ),
+        "states": (
+            "ACTIVE_STATES",
+            "ChildJob",
+            "ChildResult",
+            "DEFAULT_PRIORITY",
+            "ENDED_STATES",
+            "JOB_STATES",
+            "Job",
+            "JobError",
+            "JobProgress",
+            "JobState",
+            "MAX_PRIORITY",
+            "Worker",
+            "get_child_id",
+        ),
+        "tables": (
+            "JobRow",
+            "WorkerLeaseRow",
+        ),
+        "upkeep": (
+            "delete_ended_jobs",
+            "reconcile",
+        ),
+    },
+)

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
-from referee.foundation.store.artifacts import Artifact, ArtifactStore, open_artifacts
-from referee.foundation.store.backups import list_backups
-from referee.foundation.store.database import (
-    Database,
-    Upgrade,
-    current_revision,
-    open_database,
-    restore_backup,
-    upgrade_database,
-)
-from referee.foundation.store.rows import copy_rows, decode_cursor, encode_cursor, record_artifacts
-from referee.foundation.store.tables import ArtifactRow, Base
+from typing import TYPE_CHECKING
+
+from referee.core.doors import open_door
+
+if TYPE_CHECKING:
+    from referee.foundation.store.artifacts import Artifact, ArtifactStore, open_artifacts
+    from referee.foundation.store.backups import list_backups
+    from referee.foundation.store.database import (
+        Database,
+        Upgrade,
+        current_revision,
+        open_database,
+        restore_backup,
+        upgrade_database,
+    )
+    from referee.foundation.store.rows import copy_rows, decode_cursor, encode_cursor, record_artifacts
+    from referee.foundation.store.tables import ArtifactRow, Base
 
 __all__ = [
     "Artifact",
@@ -33,3 +38,33 @@ __all__ = [
     "restore_backup",
     "upgrade_database",
 ]
+
+__getattr__ = open_door(
+    __name__,
+    {
+        "artifacts": (
+            "Artifact",
+            "ArtifactStore",
+            "open_artifacts",
+        ),
+        "backups": ("list_backups",),
+        "database": (
+            "Database",
+            "Upgrade",
+            "current_revision",
+            "open_database",
+            "restore_backup",
+            "upgrade_database",
+        ),
+        "rows": (
+            "copy_rows",
+            "decode_cursor",
+            "encode_cursor",
+            "record_artifacts",
+        ),
+        "tables": (
+            "ArtifactRow",
+            "Base",
+        ),
+    },
+)

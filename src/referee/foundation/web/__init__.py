@@ -6,8 +6,9 @@ the formats can be used by the command line without loading a web framework.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from referee.core.doors import open_door
 
 if TYPE_CHECKING:
     from referee.foundation.web.answers import PageModel, answer_page
@@ -42,20 +43,42 @@ __all__ = [
     "to_where",
 ]
 
-_MODULES = {
-    "answers": ("PageModel", "answer_page"),
-    "application": ("create_shell",),
-    "filters": ("Filter", "FilterField", "parse_filter", "to_order", "to_where"),
-    "lists": ("ListView", "build_facet", "read_list_query"),
-    "live": ("LiveHub", "publish"),
-    "navigation": ("JumpHit", "NavigationEntry"),
-    "rendering": ("Crumb", "render_page"),
-    "shell": ("Shell", "get_principal", "get_shell"),
-}
-_HOMES = {name: module for module, names in _MODULES.items() for name in names}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = open_door(
+    __name__,
+    {
+        "answers": (
+            "PageModel",
+            "answer_page",
+        ),
+        "application": ("create_shell",),
+        "filters": (
+            "Filter",
+            "FilterField",
+            "parse_filter",
+            "to_order",
+            "to_where",
+        ),
+        "lists": (
+            "ListView",
+            "build_facet",
+            "read_list_query",
+        ),
+        "live": (
+            "LiveHub",
+            "publish",
+        ),
+        "navigation": (
+            "JumpHit",
+            "NavigationEntry",
+        ),
+        "rendering": (
+            "Crumb",
+            "render_page",
+        ),
+        "shell": (
+            "Shell",
+            "get_principal",
+            "get_shell",
+        ),
+    },
+)
