@@ -302,6 +302,8 @@ def _write_folder(results_dir: Path, result: ResultFiles) -> None:
             shutil.rmtree(final)
         staging.rename(final)
         _fsync_folder(final.parent)
+        for leftover in final.parent.glob(f".{final.name}-*"):  # of a try that died while it wrote
+            shutil.rmtree(leftover, ignore_errors=True)
     except OSError as error:
         shutil.rmtree(staging, ignore_errors=True)
         raise StorageFull(

@@ -9,7 +9,9 @@ executed again after a crash; their effects are recorded once.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 from uuid import UUID
 
 import structlog
@@ -46,6 +48,8 @@ RUN_TOOL = "analysis.tool_run"
 
 _ANALYSES_AT_ONCE = 8
 """Per worker: an analysis itself only waits, so several may overlap and keep the tool slots busy."""
+_SCRATCH_AGE_S = 86_400.0
+"""Older than any tool run can get."""
 _TOOL_JOB_TIMEOUT_S = 7_200.0
 """Far above any tool's own deadline: ends a tool run only when supervision itself has failed."""
 
@@ -271,4 +275,13 @@ async def sweep_analyses(room: AnalysisRoom) -> int:
         await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
     keep = frozenset(digest for _, _, digest, _ in unfinished)
     await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
+    await asyncio.to_thread(_sweep_scratch, room.settings.scratch_dir)
     return len(cancelled)
+
+
+def _sweep_scratch(scratch_dir: Path) -> None:
+    """Remove working folders that a killed worker left behind. Blocking."""
+    oldest = time.time() - _SCRATCH_AGE_S
+    for folder in scratch_dir.iterdir() if scratch_dir.is_dir() else ():
+        if folder.lstat().st_mtime < oldest:
+            remove_written_folder(folder)
