@@ -74,7 +74,8 @@ def summarise(report: ToolReport) -> dict[str, Any]:
     }
 
 
-async def _record(tool_name: str, case: str, source: Path, scratch: Path, tools_dir: Path) -> None:
+async def record_sample(tool_name: str, case: str, source: Path, scratch: Path, tools_dir: Path) -> None:
+    """Run a tool on a folder and keep what it wrote as a case."""
     tool = get_tool(tool_name)
     installer = ToolInstaller(tools_dir, advisories_dir=scratch / "advisories")
     installation = await tool.ensure_installed(installer)
@@ -138,7 +139,7 @@ async def _main() -> None:
                 (folders[case] / path).write_text(text, encoding="utf-8")
         for tool in sys.argv[1:] or TOOLS:
             for case, source in folders.items():
-                await _record(tool, case, source, scratch, tools_dir)
+                await record_sample(tool, case, source, scratch, tools_dir)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,13 @@
 """jscpd: code that stands in the subject more than once.
 
-The app's own ``.jscpd.json``, ``package.json`` and ``.gitignore`` are not read: jscpd is given an
-empty configuration of ours and everything else on its command line.
+jscpd is given a configuration of ours that names every file to compare. So neither the app's own
+``.jscpd.json`` nor its ``package.json``, ``.gitignore`` or ``.ignore`` has a say: the last is honoured
+by jscpd wherever it walks through folders itself.
 """
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Final
 
@@ -23,7 +25,7 @@ from referee.tools.contract import (
     ToolDescription,
     ToolPlan,
 )
-from referee.tools.node_runs import CONFIGS_DIR, probe_node_package
+from referee.tools.node_runs import probe_node_package
 from referee.tools.reading import (
     OutputUnreadable,
     as_array,
@@ -115,20 +117,25 @@ class JscpdTool:
         limit = parameters.get("max_size_bytes")
         large = [file.path for file in files if isinstance(limit, int) and file.size_bytes > limit]
         reason = None if files else "There is no Python, JavaScript, TypeScript, HTML or CSS file."
+        if files and len(large) == len(files):
+            reason = f"Each of the {len(files)} files is larger than the parameter max_size_bytes."
         return ToolPlan(
             parameters=parameters,
             files=tuple(file.path for file in files),
             not_applicable=reason,
-            details={"too_large": list[JsonValue](large)},
+            details={"too_large": list[JsonValue](large), "root": str(snapshot.root)},
         )
 
     async def run(self, kit: RunKit, plan: ToolPlan) -> RawOutput:
         """Compare the files of the snapshot in the sandbox."""
-        parameters, config_dir = plan.parameters, CONFIGS_DIR / "jscpd"
+        parameters, config = plan.parameters, work_dir(kit) / "jscpd.json"
+        large = set(as_array(plan.details.get("too_large") or [], "too_large"))
+        paths = [str(kit.snapshot.root / path) for path in plan.files if path not in large]
+        config.write_text(json.dumps({"path": paths}), encoding="utf-8")
         ignored = parameters.get("ignore")
         argv = [
             str(kit.install_kit.node), str(kit.installation.program),
-            "--config", str(config_dir / "jscpd.json"), "--no-gitignore", "--format", _FORMATS,
+            "--config", str(config), "--absolute", "--no-gitignore", "--format", _FORMATS,
             "--reporters", "json", "--output", str(work_dir(kit)), "--silent", "--no-tips", "--no-colors",
             "--min-tokens", str(parameters.get("min_tokens")), "--min-lines", str(parameters.get("min_lines")),
             "--mode", str(parameters.get("mode")), "--max-size", str(parameters.get("max_size_bytes")),
@@ -136,9 +143,7 @@ class JscpdTool:
         ]  # fmt: skip
         if isinstance(ignored, tuple) and ignored:
             argv += ["--ignore", ",".join(ignored)]
-        return await run_tool_command(
-            kit, "jscpd", [*argv, "."], report_files=(_REPORT,), read_only=(config_dir,)
-        )
+        return await run_tool_command(kit, "jscpd", argv, report_files=(_REPORT,))
 
     def parse(self, raw: RawOutput, plan: ToolPlan) -> ToolReport:
         """Turn jscpd's report into findings, coverage and the share of copied lines.
@@ -148,8 +153,11 @@ class JscpdTool:
         """
         report = as_object(read_json(raw, _REPORT), "the report")
         duplicates = as_array(report.get("duplicates"), "duplicates")
+        root = str(plan.details.get("root", ""))
         findings = tuple(
-            finding for value in duplicates if (finding := _build_finding(as_object(value, "a duplicate")))
+            finding
+            for value in duplicates
+            if (finding := _build_finding(as_object(value, "a duplicate"), root))
         )
         total = as_object(as_object(report.get("statistics"), "statistics").get("total"), "total")
         large = {str(path): "It is larger than the parameter max_size_bytes." for path in
@@ -176,10 +184,10 @@ def create_tool() -> JscpdTool:
     return JscpdTool()
 
 
-def _build_finding(duplicate: dict[str, JsonValue]) -> ToolFinding | None:
+def _build_finding(duplicate: dict[str, JsonValue], root: str) -> ToolFinding | None:
     """Return the finding at the later place, None when a path lies outside of the subject."""
-    first = _read_location(as_object(duplicate.get("firstFile"), "firstFile"))
-    second = _read_location(as_object(duplicate.get("secondFile"), "secondFile"))
+    first = _read_location(as_object(duplicate.get("firstFile"), "firstFile"), root)
+    second = _read_location(as_object(duplicate.get("secondFile"), "secondFile"), root)
     if first is None or second is None:
         return None
     first, second = sorted((first, second), key=lambda place: (place.path, place.start_line or 0))
@@ -199,8 +207,8 @@ def _build_finding(duplicate: dict[str, JsonValue]) -> ToolFinding | None:
     )
 
 
-def _read_location(place: dict[str, JsonValue]) -> Location | None:
-    path = normalise_path(get_text(place, "name"))
+def _read_location(place: dict[str, JsonValue], root: str) -> Location | None:
+    path = normalise_path(get_text(place, "name"), root=root)
     start, end = get_integer(place, "start"), get_integer(place, "end")
     return None if path is None else Location(path, start_line=start, end_line=end)
 

@@ -40,6 +40,8 @@ MAX_LINE_CHARACTERS = 10_000
 _UNRECOVERABLE: Final = frozenset({"E041", "E043"})
 """JSHint gave up on the file: a syntax it does not know, or too many errors."""
 
+_NO_SCRIPT: Final = "There is no JavaScript file."
+
 _DESCRIPTION = ToolDescription(
     name="jshint",
     service=Service.static,
@@ -185,12 +187,16 @@ def _explain_nothing(
 ) -> str | None:
     if len(skipped) < len(files):
         return None
-    others = len(snapshot.files_in("jsx", "typescript", "tsx")) + len(skipped)
-    if others:
-        return (
-            f"There is no plain JavaScript file: all {others} scripts are JSX, TypeScript or one long line."
+    kinds = [
+        f"{count} {noun}"
+        for count, noun in (
+            (len(snapshot.files_in("typescript", "tsx")), "TypeScript"),
+            (len(snapshot.files_in("jsx")) + sum("JSX" in reason for reason in skipped.values()), "JSX"),
+            (sum("JSX" not in reason for reason in skipped.values()), "minified"),
         )
-    return "There is no JavaScript file."
+        if count
+    ]
+    return f"There is no plain JavaScript file; there are {', '.join(kinds)} files." if kinds else _NO_SCRIPT
 
 
 def _read_skipped(plan: ToolPlan) -> dict[str, str]:

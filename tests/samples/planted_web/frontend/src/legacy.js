@@ -1,0 +1,3 @@
+import React from "react";
+
+export const Legacy = () => <p>JSX in a plain .js file</p>;

@@ -1,0 +1,6 @@
+export function show(target, text) {
+  target.innerHTML = text;
+  localStorage.setItem("token", text);
+  eval(text);
+  return missingName;
+}
