@@ -1,4 +1,4 @@
-"""Write the reference pages that are made from the code: settings, tools, commands, routes.
+"""Write the reference pages that are made from the code: settings, tools, commands, routes, errors, metrics.
 
 Usage: ``python scripts/generate_reference.py [--check]``. With ``--check`` nothing
 is written; the exit code is 1 when a page differs from what it should be.
@@ -7,25 +7,58 @@ is written; the exit code is 1 when a page differs from what it should be.
 from __future__ import annotations
 
 import argparse
+import ast
 import json
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Final, Protocol
 
-import click
-import typer
+from prometheus_client.metrics import MetricWrapperBase
+from typer.core import TyperGroup
+from typer.main import get_group
 
+import referee
 from referee.analysis.result_files import result_schema
 from referee.app import create_web_app
 from referee.cli import app as command_line
+from referee.core import errors as error_tree
+from referee.core.errors import RefereeError
+from referee.foundation.metrics import REGISTRY
 from referee.foundation.settings import Settings, load_settings
-from referee.tools.contract import ToolDescription
+from referee.tools.contract import Parameter, ToolDescription
 from referee.tools.registry import describe_tools
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"
+
+EXIT_CODES: Final = {
+    0: "done",
+    1: "a fault of Referee's own",
+    2: "bad input: an option, a path, a name or a value",
+    3: "not allowed: no key, an unknown one, or one that may not do this",
+    4: "nothing has that id, name or path",
+    5: "the present state does not allow it",
+    6: "something that is needed is not there now; a retry may help",
+    7: "stored bytes or rows are not what was recorded",
+    10: "the analysis completed, and has findings at or above `--fail-on`",
+    11: "the analysis ended, and not as completed",
+    130: "interrupted from the keyboard",
+}
+
+DEFAULTS_IN_WORDS: Final = {
+    "home": "`$XDG_DATA_HOME/referee`; for root `/var/lib/referee`",
+    "allowed_roots": "empty",
+    "worker_tool_slots_count": "number of cores, at most 8",
+}
+"""Defaults that are computed when a program starts."""
+
+LONGEST_LIST: Final = 12
+"""Entries that a cell still shows."""
 
 HEAD = "<!-- Made by `make docs` from the code. Do not edit. -->\n\n"
 
@@ -34,24 +67,30 @@ def render_settings() -> str:
     """Return the page of settings: one row for each environment variable."""
     lines = [
         HEAD + "# Settings\n",
-        "Each is an environment variable. What a command line option sets wins over it.\n",
+        "Each is an environment variable, read once when a program starts. What a command line option sets wins"
+        " over it. A value that is out of its range stops the program with a sentence and exit code 2.\n",
         "| Variable | Default | Range | What it does |",
         "| --- | --- | --- | --- |",
     ]
     for name, field in Settings.model_fields.items():
-        limits = [
-            f"{symbol} {getattr(rule, attribute)}"
+        bounds = {
+            symbol: getattr(rule, attribute)
             for rule in field.metadata
             for attribute, symbol in (("ge", "≥"), ("gt", ">"), ("le", "≤"), ("lt", "<"))
             if getattr(rule, attribute, None) is not None
-        ]
-        default = "depends on the machine" if field.default_factory else _code(field.default)
+        }
+        if {"≥", "≤"} <= bounds.keys():
+            limits = f"{_number(bounds['≥'])} to {_number(bounds['≤'])}"
+        else:
+            limits = ", ".join(f"{symbol} {_number(bound)}" for symbol, bound in bounds.items()) or "–"
+        default = DEFAULTS_IN_WORDS.get(name) or _number_or_code(field.default)
         lines.append(
-            f"| `REFEREE_{name.upper()}` | {default} | {', '.join(limits) or '–'} | {_cell(field.description or '')} |"
+            f"| `REFEREE_{name.upper()}` | {default} | {limits} | {_cell(field.description or '')} |"
         )
     lines.append(
         "\n`REFEREE_SANDBOX_METHOD` (`bubblewrap`, `unprivileged_user` or `limits_only`) forces a weaker isolation of"
-        " tools than the machine allows. It is for tests; without it the strongest that works is taken.\n"
+        " tools than the machine allows. It is for tests; without it the strongest that works is taken. What each"
+        " method protects: [isolation](../concepts/isolation.md).\n"
     )
     return "\n".join(lines)
 
@@ -60,7 +99,9 @@ def render_tools() -> str:
     """Return the page of tools."""
     lines = [
         HEAD + "# Tools\n",
-        "`referee tool list` prints the same. Parameters are set with `--set tool.parameter=value`.\n",
+        "`referee tool list` prints the same. Parameters are set with `--set tool.parameter=value`; lists and objects"
+        " are written as JSON. The profiles `quick` and `deep` take the presets of that name; `deep` also runs the"
+        " tools that do not run by default.\n",
         "| Tool | Service | Runs by default | Looks at | Finds | Licence |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
@@ -75,24 +116,24 @@ def render_tools() -> str:
     return "\n".join(lines) + "\n"
 
 
-def _tool_section(one: ToolDescription) -> Iterable[str]:
+def _tool_section(one: ToolDescription) -> Iterator[str]:
     yield f"\n## {one.name}\n"
     yield f"{one.summary} <{one.homepage_url}>\n"
-    codes = ", ".join(f"{code} {meaning.value.replace('_', ' ')}" for code, meaning in sorted(one.exit_codes.items()))
-    identity = ", ".join(one.identity_fields) or "nothing else"
-    line = "the code line's text, " if one.has_line_identity else ""
+    parts = [
+        "rule",
+        "path",
+        *(["the code line's text"] if one.has_line_identity else []),
+        *one.identity_fields,
+    ]
     yield f"- Deadline: {one.limits.wall_s:.0f} s on a quiet machine."
-    yield f"- Exit codes: {codes}."
-    yield f"- A finding is the same one again by rule, path, {line}and {identity}.\n"
+    yield f"- Exit codes: {_exit_codes(one)}."
+    yield f"- A finding is the same one again by {', '.join(parts[:-1])} and {parts[-1]}.\n"
     if one.parameters:
         yield "| Parameter | Type | Default | Allowed | What it does |"
         yield "| --- | --- | --- | --- | --- |"
     for parameter in one.parameters:
-        allowed = ", ".join(f"`{option}`" for option in parameter.options)
-        if parameter.minimum is not None or parameter.maximum is not None:
-            allowed = f"{parameter.minimum} to {parameter.maximum}"
         yield (
-            f"| `{parameter.name}` | {parameter.type} | {_code(parameter.default)} | {allowed or '–'} |"
+            f"| `{parameter.name}` | {parameter.type} | {_long_code(parameter.default)} | {_allowed(parameter)} |"
             f" {_cell(parameter.help)} |"
         )
     for name, values in one.presets.items():
@@ -100,47 +141,90 @@ def _tool_section(one: ToolDescription) -> Iterable[str]:
         yield f"\nPreset `{name}`: {given}."
 
 
+def _exit_codes(one: ToolDescription) -> str:
+    """Return what exit codes mean, neighbours with one meaning as a range."""
+    ranges: list[tuple[int, int, str]] = []
+    for code, meaning in sorted(one.exit_codes.items()):
+        word = meaning.value.replace("_", " ")
+        if ranges and ranges[-1][1] == code - 1 and ranges[-1][2] == word:
+            ranges[-1] = (ranges[-1][0], code, word)
+        else:
+            ranges.append((code, code, word))
+    return ", ".join(
+        f"{low} {word}" if low == high else f"{low} to {high} {word}" for low, high, word in ranges
+    )
+
+
+def _allowed(parameter: Parameter) -> str:
+    if parameter.minimum is not None or parameter.maximum is not None:
+        return f"{_number(parameter.minimum)} to {_number(parameter.maximum)}"
+    if len(parameter.options) > LONGEST_LIST:
+        shown = ", ".join(f"`{option}`" for option in parameter.options[:3])
+        return f"{shown} and {len(parameter.options) - 3} more; `referee tool list --json` names all"
+    return ", ".join(f"`{option}`" for option in parameter.options) or "–"
+
+
 def render_commands() -> str:
     """Return the page of commands with their options."""
     lines = [
         HEAD + "# Commands\n",
-        "Errors are one sentence of what happened and one of what to do, on standard error. Exit codes: 0 done; 1 a"
-        " fault of Referee's own; 2 bad input; 3 not allowed; 4 not found; 5 the state does not allow it; 6 something"
-        " needed is not there now; 7 stored bytes or rows are not what was recorded; 10 findings at or above"
-        " `--fail-on`; 11 the analysis ended, and not as completed.\n",
+        "Results go to standard output, progress and errors to standard error. An error is one sentence of what"
+        " happened and one of what to do.\n",
+        "| Exit code | Meaning |",
+        "| --- | --- |",
+        *(f"| {code} | {meaning} |" for code, meaning in EXIT_CODES.items()),
     ]
-    root = typer.main.get_command(command_line)
-    lines += _command_sections(root, "referee")
+    lines += _command_sections(get_group(command_line), "referee")
     return "\n".join(lines) + "\n"
 
 
-def _command_sections(command: click.Command, name: str) -> Iterable[str]:
-    children: dict[str, Any] = getattr(command, "commands", {})
-    if not children or name == "referee":
-        yield f"\n## `{name}`\n"
-        yield (command.help or "").strip() + "\n"
-    options = [parameter for parameter in command.params if getattr(parameter, "hidden", False) is False]
-    shown = [parameter for parameter in options if parameter.name != "help"]
-    if shown and not children:
-        yield "| Argument or option | What it is |"
-        yield "| --- | --- |"
-        for parameter in shown:
-            names = ", ".join([*parameter.opts, *parameter.secondary_opts])
-            label = names if names.startswith("-") else (parameter.metavar or str(parameter.name).upper())
-            yield f"| `{label}` | {_cell(getattr(parameter, 'help', None) or '')} |"
-    for child_name, child in sorted(children.items()):
-        yield from _command_sections(child, f"{name} {child_name}")
+def _command_sections(group: TyperGroup, name: str) -> Iterator[str]:
+    for child_name, child in sorted(group.commands.items()):
+        if isinstance(child, TyperGroup):
+            yield from _command_sections(child, f"{name} {child_name}")
+            continue
+        yield f"\n## `{name} {child_name}`\n"
+        yield re.sub(r"[ \t]*\n[ \t]*", "\n", (child.help or "").strip())
+        rows = [
+            (_option_label(one), getattr(one, "help", None) or "")
+            for one in child.params
+            if one.name != "help"
+        ]
+        if rows:
+            yield "\n| Argument or option | What it is |"
+            yield "| --- | --- |"
+            yield from (f"| {label} | {_cell(text)} |" for label, text in rows)
+
+
+class CommandParameter(Protocol):
+    """What is read of an argument or option; the class itself has no public name."""
+
+    opts: list[str]
+    secondary_opts: list[str]
+    metavar: str | None
+
+    @property
+    def name(self) -> str | None:
+        """The name of the function's parameter."""
+
+
+def _option_label(parameter: CommandParameter) -> str:
+    names = [*parameter.opts, *parameter.secondary_opts]
+    if names[0].startswith("-"):
+        return ", ".join(f"`{name}`" for name in names)
+    return f"`{parameter.metavar or str(parameter.name).upper()}`"
 
 
 def render_routes() -> str:
     """Return the page of routes."""
-    settings = load_settings(home=ROOT / ".referee")
-    document = create_web_app(settings).openapi()
+    document = open_api()
     lines = [
         HEAD + "# HTTP API\n",
         "OpenAPI 3.1 at `/v1/openapi.json`, made from the models that the server runs on. Errors are"
-        " `application/problem+json` (RFC 9457). Lists are paged: `limit`, `cursor`, `next_cursor` and a `Link`"
-        " header. `POST /v1/analyses` takes an `Idempotency-Key`.\n",
+        " `application/problem+json` (RFC 9457) with a `code` of [these](errors.md). Lists are paged: `limit`,"
+        " `cursor`, `next_cursor` and a `Link` header. `POST /v1/analyses` takes an `Idempotency-Key`.\n",
+        "On loopback no key is needed. Elsewhere every request takes `Authorization: Bearer rfr_…`, a key made by"
+        " `referee key create`; `/health`, `/ready` and `/-/metrics` need none.\n",
         "| Method | Path | What it does |",
         "| --- | --- | --- |",
     ]
@@ -149,6 +233,143 @@ def render_routes() -> str:
             text = operation.get("description") or operation.get("summary") or ""
             lines.append(f"| {method.upper()} | `{path}` | {_cell(text)} |")
     return "\n".join(lines) + "\n"
+
+
+def open_api() -> dict[str, dict[str, dict[str, dict[str, str]]]]:
+    """Return the OpenAPI document of the application with all rooms."""
+    with TemporaryDirectory(prefix="referee-reference-") as home:
+        document: dict[str, dict[str, dict[str, dict[str, str]]]] = create_web_app(
+            load_settings(home=Path(home))
+        ).openapi()
+    return document
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class ErrorCode:
+    """A code that the package raises."""
+
+    code: str
+    kind: str
+    """Name of the error's class."""
+    messages: tuple[str, ...]
+    """What it says, with … where a value stands."""
+
+
+def render_errors() -> str:
+    """Return the page of error codes: each with its class, status and exit code."""
+    lines = [
+        HEAD + "# Errors\n",
+        "Page, API and command line say the same: a stable `code` for programs, one sentence of what happened, one of"
+        " what to do. `/problems/<code>` on a running server explains a code. … stands for a value.\n",
+        "| Class | HTTP status | Exit code | When |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name in ("RefereeError", *(name for name in error_tree.__all__ if name != "RefereeError")):
+        kind: type[RefereeError] = getattr(error_tree, name)
+        lines.append(
+            f"| {name} | {kind.status} | {kind.exit_code} | {_cell((kind.__doc__ or '').splitlines()[0])} |"
+        )
+    lines += [
+        "\n| Code | Class | HTTP status | Exit code | What it says |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    for one in collect_error_codes():
+        raised: type[RefereeError] = getattr(error_tree, one.kind)
+        texts = " · ".join(_cell(message) for message in one.messages)
+        lines.append(f"| `{one.code}` | {one.kind} | {raised.status} | {raised.exit_code} | {texts} |")
+    return "\n".join(lines) + "\n"
+
+
+def collect_error_codes() -> list[ErrorCode]:
+    """Return every code that is given to an error class somewhere in the package."""
+    found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for path in sorted(Path(referee.__path__[0]).rglob("*.py")):
+        tree = ast.parse(path.read_text("utf-8"))
+        makers = (
+            {name: name for name in error_tree.__all__} | {"__init__": "RefereeError"} | _find_makers(tree)
+        )
+        for call in (node for node in ast.walk(tree) if isinstance(node, ast.Call)):
+            kind = makers.get(_called_name(call))
+            if kind is None or not call.args:
+                continue
+            messages = [text for text in map(_text_of, call.args[1:]) if text]
+            for code in _codes_of(call.args[0]):
+                found[code, kind].update(messages[:1])
+    return sorted(ErrorCode(code, kind, tuple(sorted(texts))) for (code, kind), texts in found.items())
+
+
+def _find_makers(tree: ast.Module) -> dict[str, str]:
+    """Return functions that hand their argument ``code`` on to an error class, with that class."""
+    makers = {}
+    for function in (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)):
+        if "code" not in [argument.arg for argument in function.args.args]:
+            continue
+        for call in (node for node in ast.walk(function) if isinstance(node, ast.Call)):
+            takes_code = call.args and isinstance(call.args[0], ast.Name) and call.args[0].id == "code"
+            if takes_code and _called_name(call) in error_tree.__all__:
+                makers[function.name] = _called_name(call)
+    return makers
+
+
+def _called_name(call: ast.Call) -> str:
+    if isinstance(call.func, ast.Attribute):
+        return call.func.attr
+    return call.func.id if isinstance(call.func, ast.Name) else ""
+
+
+def _codes_of(node: ast.expr) -> Iterator[str]:
+    if isinstance(node, ast.IfExp):
+        yield from _codes_of(node.body)
+        yield from _codes_of(node.orelse)
+    text = _text_of(node, placeholder="<{}>")
+    if text is not None and re.fullmatch(r"[a-z_<>]+\.[a-z_<>]+", text):
+        yield text
+
+
+def _text_of(node: ast.expr, *, placeholder: str = "…") -> str | None:
+    """Return a text that stands in the code, with a placeholder where a value comes in."""
+    if isinstance(node, ast.Constant):
+        return node.value if isinstance(node.value, str) else None
+    if isinstance(node, ast.JoinedStr):
+        return "".join(
+            str(part.value) if isinstance(part, ast.Constant) else placeholder.format(_value_name(part))
+            for part in node.values
+        )
+    return None
+
+
+def _value_name(node: ast.expr) -> str:
+    return (
+        node.value.id
+        if isinstance(node, ast.FormattedValue) and isinstance(node.value, ast.Name)
+        else "value"
+    )
+
+
+def render_metrics() -> str:
+    """Return the page of Referee's own metrics."""
+    lines = [
+        HEAD + "# Metrics\n",
+        "`/-/metrics` on a running server, in the Prometheus text format. Seconds and bytes are base units; counters"
+        " count since the process started. Labels take words from a fixed vocabulary, never an id or a path.\n",
+        "| Metric | Kind | Labels | What it says |",
+        "| --- | --- | --- | --- |",
+    ]
+    for name, kind, labels, text in list_metrics():
+        shown = ", ".join(f"`{label}`" for label in labels) or "–"
+        lines.append(f"| `{name}` | {kind} | {shown} | {_cell(text)} |")
+    return "\n".join(lines) + "\n"
+
+
+def list_metrics() -> list[tuple[str, str, tuple[str, ...], str]]:
+    """Return the metrics of all rooms: name as it is exposed, kind, labels and help."""
+    metrics = []
+    for collector in REGISTRY._collector_to_names:  # the registry has no public way to tell labels
+        assert isinstance(collector, MetricWrapperBase)  # noqa: S101 - rooms declare nothing else
+        kind = str(collector._type)
+        name = f"{collector._name}_total" if kind == "counter" else collector._name
+        metrics.append((name, kind, tuple(collector._labelnames), str(collector._documentation)))
+    return sorted(metrics)
 
 
 def render_result_schema() -> str:
@@ -161,8 +382,30 @@ PAGES: dict[str, Callable[[], str]] = {
     "tools.md": render_tools,
     "commands.md": render_commands,
     "api.md": render_routes,
+    "errors.md": render_errors,
+    "metrics.md": render_metrics,
     "referee-analysis-1.0.json": render_result_schema,
 }
+
+
+def _number(value: object) -> str:
+    """Return a number for people: thousands apart, no needless fraction."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _number_or_code(value: object) -> str:
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return _code(value)
+
+
+def _long_code(value: object) -> str:
+    """Return a default; of a long list its beginning."""
+    if isinstance(value, tuple) and len(value) > LONGEST_LIST:
+        return f"{_code(value[:3])[:-2]}, …]` ({len(value)} entries)"
+    return _code(value)
 
 
 def _code(value: object) -> str:
