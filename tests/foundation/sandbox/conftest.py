@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tests.programs import skip_for_system
 
 from referee.foundation.sandbox import Command, CommandResult, Limits, detect_isolation, run_command
 
@@ -88,7 +89,7 @@ def _force(wanted: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("REFEREE_SANDBOX_METHOD", wanted)
     isolation = detect_isolation()
     if isolation.method != wanted:
-        pytest.skip(isolation.reason)
+        skip_for_system(isolation.reason)
     yield wanted
 
 

@@ -22,6 +22,7 @@ from fastapi import APIRouter, Depends, FastAPI, Form, Query, Request, Response
 from pydantic import BaseModel, Field
 from selenium import webdriver
 from selenium.webdriver.chrome.service import Service
+from tests.programs import skip_for_system
 
 from referee.core.clock import ManualClock
 from referee.core.errors import Conflict, NotFound, TooManyRequests, Unauthorized
@@ -249,7 +250,7 @@ def address(browser_app: FastAPI) -> Iterator[str]:
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[webdriver.Chrome]:
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
-        pytest.skip("chromium and chromium-driver are not installed")
+        skip_for_system("Chromium and its driver are not installed.")
     options = webdriver.ChromeOptions()
     options.binary_location = chromium
     for argument in (

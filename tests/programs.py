@@ -1,0 +1,22 @@
+"""Programs that only the system's package manager brings.
+
+An ordinary user may lack them, and then tests are skipped with the reason. The
+checks that decide what lands run as root, where ``make test`` installs them: there
+a skip of this kind is a failure.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NoReturn
+
+import pytest
+
+__all__ = ["skip_for_system"]
+
+
+def skip_for_system(reason: str) -> NoReturn:
+    """Skip the test for want of something that only the system can bring; under ``CI=true`` fail it."""
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (not skipped here: `make test` must have brought it)", pytrace=False)
+    pytest.skip(reason)
