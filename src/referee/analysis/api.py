@@ -25,6 +25,7 @@ from referee.analysis.models import (
     MeasurementModel,
     OccurrenceModel,
 )
+from referee.analysis.overview import read_overview
 from referee.analysis.requests import AnalysisRequest
 from referee.analysis.running import AnalysisRoom
 from referee.core.errors import NotFound
@@ -66,7 +67,9 @@ class OverviewModel(BaseModel):
 
     analyses: dict[str, int] = Field(description="Analyses by state.")
     findings: dict[str, int] = Field(description="Findings by state, without those that the code suppresses.")
-    severities: list[FacetModel]
+    severities: list[FacetModel] = Field(
+        description="Open findings by severity, without those that the code suppresses."
+    )
     outcomes: list[FacetModel] = Field(description="Tool runs by tool (field) and outcome (value).")
 
 
@@ -288,15 +291,12 @@ def _add_overview(router: APIRouter, room: GetRoom) -> None:
     async def get_overview(principal: PrincipalParameter) -> OverviewModel:
         """Count analyses by state, findings by state and severity, and tool runs by outcome."""
         async with room().database.reading() as session:
-            states = await queries.count_analyses_by_state(session, principal.project_id)
-            finding_states = await finding_queries.count_findings_by_state(session, principal.project_id)
-            facets = await finding_queries.count_finding_facets(session, principal.project_id)
-            outcomes = await queries.count_outcomes(session, principal.project_id)
+            overview = await read_overview(session, principal.project_id)
         return OverviewModel(
-            analyses={state.value: count for state, count in states.items()},
-            findings={state.value: count for state, count in finding_states.items()},
-            severities=[FacetModel.of(facet) for facet in facets["severity"]],
-            outcomes=[FacetModel.of(facet) for facet in outcomes],
+            analyses={state.value: count for state, count in overview.analyses.items()},
+            findings={state.value: count for state, count in overview.findings.items()},
+            severities=[FacetModel.of(facet) for facet in overview.severities],
+            outcomes=[FacetModel.of(facet) for facet in overview.outcomes],
         )
 
     @router.get("/artifacts/{sha256}", tags=["analyses"], response_class=Response)

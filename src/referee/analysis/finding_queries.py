@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, func, or_, select
+from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal_column, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.tables import (
@@ -33,6 +33,7 @@ __all__ = [
     "count_finding_facets",
     "count_findings_by_state",
     "count_occurrence_facets",
+    "count_suppressed_findings",
     "get_finding",
     "get_rule",
     "list_cluster",
@@ -52,7 +53,9 @@ FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
     "tool": FilterField("keyword", "Tool that reports it.", example="tool:bandit"),
     "rule": FilterField("text", "Part of the rule's id, or a pattern with *.", is_searched=True),
     "path": FilterField("text", "Part of the file's path, or a pattern.", is_searched=True, example="path:backend/*"),
-    "subject": FilterField("text", "Part of the subject's name.", is_searched=True),
+    "subject": FilterField(
+        "keyword", "Name of the subject, or a pattern with *.", is_searched=True, example="subject:*/app1"
+    ),
     "message": FilterField("text", "Part of the message.", is_searched=True),
     "suppressed": FilterField("flag", "Whether the code asks not to be told."),
     "seen": FilterField("time", "When it was last seen.", example="seen:>=-7d"),
@@ -154,16 +157,20 @@ async def list_findings(
 async def count_finding_facets(
     session: AsyncSession, project_id: UUID, *, where: Filter | None = None
 ) -> dict[str, tuple[Facet, ...]]:
-    """Return counts by severity, state, tool and subject under a filter, at most 20 values each."""
-    conditions = _finding_conditions(project_id, where)
+    """Return counts by severity, state, tool, subject and suppression, at most 20 values each.
+
+    Each key is counted under the filter without its own terms, so that a second value can be added to a first.
+    """
     columns: dict[str, ColumnElement[Any]] = {
         "severity": FindingRow.__table__.c.severity,
         "state": FindingRow.__table__.c.state,
         "tool": FindingRow.__table__.c.tool,
         "subject": SubjectRow.__table__.c.name,
+        "suppressed": _yes_or_no(FindingRow.is_suppressed.is_(True)),
     }
     facets = {}
     for field, column in columns.items():
+        conditions = _finding_conditions(project_id, None if where is None else where.without(field))
         rows = await session.execute(
             select(column, func.count())
             .select_from(FindingRow)
@@ -187,6 +194,18 @@ async def count_findings_by_state(session: AsyncSession, project_id: UUID) -> di
     counts = dict.fromkeys(FindingState, 0)
     counts.update({FindingState(state): count for state, count in rows})
     return counts
+
+
+async def count_suppressed_findings(session: AsyncSession, project_id: UUID) -> int:
+    """Return how many findings the code asks not to be told of."""
+    return (
+        await session.scalar(
+            select(func.count()).where(
+                FindingRow.project_id == project_id, FindingRow.is_suppressed.is_(True)
+            )
+        )
+        or 0
+    )
 
 
 async def list_cluster(session: AsyncSession, finding: Finding, *, limit: int = 20) -> tuple[Finding, ...]:
@@ -299,16 +318,21 @@ async def list_occurrences(
 async def count_occurrence_facets(
     session: AsyncSession, analysis_id: UUID, *, where: Filter | None = None
 ) -> dict[str, tuple[Facet, ...]]:
-    """Return counts by severity and tool of what one analysis found, under a filter."""
-    conditions = [OccurrenceRow.analysis_id == analysis_id]
-    if where is not None:
-        conditions.append(to_where(where, OCCURRENCE_COLUMNS))
+    """Return counts by severity, state, tool and suppression of what one analysis found.
+
+    Each key is counted under the filter without its own terms.
+    """
     facets = {}
     columns: dict[str, ColumnElement[Any]] = {
         "severity": OccurrenceRow.__table__.c.severity,
+        "state": FindingRow.__table__.c.state,
         "tool": ToolRunRow.__table__.c.tool,
+        "suppressed": _yes_or_no(OccurrenceRow.suppression.is_not(None)),
     }
     for field, column in columns.items():
+        conditions = [OccurrenceRow.analysis_id == analysis_id]
+        if where is not None:
+            conditions.append(to_where(where.without(field), OCCURRENCE_COLUMNS))
         rows = await session.execute(
             _select_occurrences()
             .where(*conditions)
@@ -345,6 +369,11 @@ async def list_finding_occurrences(
         .limit(limit)
     )
     return tuple(_occurrence(row) for row in rows)
+
+
+def _yes_or_no(condition: ColumnElement[bool]) -> ColumnElement[str]:
+    """Return a flag as the words that a filter knows it by."""
+    return case((condition, literal_column("'yes'")), else_=literal_column("'no'"))
 
 
 def _finding_conditions(project_id: UUID, where: Filter | None) -> list[ColumnElement[bool]]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from referee.analysis.finding_queries import FINDING_FIELDS, OCCURRENCE_FIELDS
+from referee.analysis.overview import OPEN_FILTER
 from referee.analysis.queries import ANALYSIS_FIELDS
-from referee.analysis.views import Analysis, Facet, Finding, Occurrence, ToolRun
+from referee.analysis.views import Analysis, Facet, Finding, Occurrence
 from referee.core.pages import Page
 from referee.core.vocabulary import AnalysisState, FindingState, Severity
 from referee.foundation.web.lists import (
@@ -21,19 +22,29 @@ from referee.foundation.web.lists import (
 from referee.foundation.web.lists import (
     Facet as FacetChips,
 )
+from referee.foundation.web.templating import with_query
 
 __all__ = [
-    "LEDGER_COLUMNS",
     "NOTHING_YET",
     "RECENT_COLUMNS",
     "build_analysis_list",
     "build_analysis_rows",
     "build_finding_list",
-    "build_ledger_rows",
     "build_occurrence_list",
     "first_line",
     "place_of",
 ]
+
+_FACET_LABELS = {
+    "severity": "Severity",
+    "state": "State",
+    "tool": "Tool",
+    "subject": "Subject",
+    "suppressed": "Suppressed",
+}
+_ALWAYS_SHOWN = frozenset({"severity", "tool"})
+"""The other facets are left out where they have a single value, which tells nothing."""
+_FACET_WORDS = {"suppressed": {"yes": "in the code", "no": "not"}}
 
 NOTHING_YET = EmptyState(
     "No analyses yet",
@@ -46,7 +57,7 @@ RECENT_COLUMNS = (
     Column("state", "State", "state"),
     Column("tools", "Tools", "custom"),
     Column("severities", "Findings", "custom"),
-    Column("duration_s", "Took", "duration", is_optional=True),
+    Column("took", "Took", "custom", is_optional=True),
     Column("created", "Accepted", "time"),
 )
 _ANALYSIS_COLUMNS = (*RECENT_COLUMNS[:-1], Column("profile", "Profile", is_optional=True), RECENT_COLUMNS[-1])
@@ -54,25 +65,11 @@ _ANALYSIS_COLUMNS = (*RECENT_COLUMNS[:-1], Column("profile", "Profile", is_optio
 _FINDING_COLUMNS = (
     Column("severity", "Severity", "severity"),
     Column("message", "Finding", is_title=True),
-    Column("state", "State", "state"),
-    Column("tool", "Tool"),
-    Column("rule", "Rule", "mono", is_optional=True),
-    Column("place", "Place", "mono"),
+    Column("rule", "Rule and place", "custom"),
+    Column("state", "State", "custom"),
     Column("subject", "Subject", is_optional=True),
-    Column("seen", "Seen", "time", is_optional=True),
 )
-_OCCURRENCE_COLUMNS = tuple(column for column in _FINDING_COLUMNS if column.key not in ("subject", "seen"))
-
-LEDGER_COLUMNS = (
-    Column("service", "Service"),
-    Column("tool", "Tool", is_title=True),
-    Column("outcome", "Outcome", "state"),
-    Column("findings", "Findings", "custom"),
-    Column("examined", "Examined", "custom"),
-    Column("duration_s", "Took", "custom"),
-    Column("version", "Version", "mono", is_optional=True),
-    Column("note", "Note", "custom"),
-)
+_OCCURRENCE_COLUMNS = tuple(column for column in _FINDING_COLUMNS if column.key != "subject")
 
 
 def build_analysis_rows(analyses: Sequence[Analysis]) -> list[Row]:
@@ -86,7 +83,7 @@ def build_analysis_rows(analyses: Sequence[Analysis]) -> list[Row]:
                 "state": analysis.state.value,
                 "tools": analysis,
                 "severities": analysis,
-                "duration_s": None if analysis.duration_ms is None else analysis.duration_ms / 1000,
+                "took": analysis,
                 "profile": analysis.profile,
                 "created": analysis.created_at,
             },
@@ -96,7 +93,7 @@ def build_analysis_rows(analyses: Sequence[Analysis]) -> list[Row]:
 
 
 def build_analysis_list(
-    query: ListQuery, page: Page[Analysis], states: Mapping[AnalysisState, int]
+    query: ListQuery, page: Page[Analysis], states: Mapping[AnalysisState, int], *, live_topic: str
 ) -> ListView:
     """Return the list page of analyses."""
     counts = {state.value: count for state, count in states.items() if count}
@@ -113,8 +110,8 @@ def build_analysis_list(
         empty=NOTHING_YET,
         state_line=f"{active} under way." if active else "",
         facets=(build_facet(query, "state", "State", counts),) if counts else (),
-        twin_url=query.url().replace("/ui/", "/v1/", 1),
-        live_topic="analyses",
+        twin_url=query.url(item=None).replace("/ui/", "/v1/", 1),
+        live_topic=live_topic,
         fields=ANALYSIS_FIELDS,
         caption="Analyses, newest first",
     )
@@ -125,6 +122,8 @@ def build_finding_list(
     page: Page[Finding],
     states: Mapping[FindingState, int],
     facets: Mapping[str, Sequence[Facet]],
+    *,
+    suppressed_count: int,
 ) -> ListView:
     """Return the list page of findings."""
     return ListView(
@@ -135,16 +134,13 @@ def build_finding_list(
         rows=[
             Row(
                 row_id=finding.finding_id.hex,
-                url=f"/ui/findings/{finding.finding_id}",
+                url=with_query(f"/ui/findings/{finding.finding_id}", filter=query.text),
                 cells={
                     "severity": finding.severity,
                     "message": first_line(finding.message),
-                    "state": finding.state.value,
-                    "tool": finding.tool,
-                    "rule": finding.rule_id,
-                    "place": place_of(finding.path, finding.start_line),
+                    "rule": finding,
+                    "state": finding,
                     "subject": finding.subject_name,
-                    "seen": finding.last_seen_at,
                 },
             )
             for finding in page.items
@@ -157,13 +153,9 @@ def build_finding_list(
             "A finding is one place where a tool's rule matched. Analyse an app or a folder to get some.",
             "referee analyze ./my-app",
         ),
-        cards=(
-            Card("Open", f"{states[FindingState.open]:,}", url="/ui/findings?filter=is:open"),
-            Card("Fixed", f"{states[FindingState.fixed]:,}", url="/ui/findings?filter=is:fixed"),
-            Card("Dismissed", f"{states[FindingState.dismissed]:,}", url="/ui/findings?filter=is:dismissed"),
-        ),
+        cards=_finding_cards(states, suppressed_count),
         facets=_finding_facets(query, facets),
-        twin_url=query.url().replace("/ui/", "/v1/", 1),
+        twin_url=query.url(item=None).replace("/ui/", "/v1/", 1),
         fields=FINDING_FIELDS,
         live_topic="findings",
         caption="Findings, worst first",
@@ -177,6 +169,7 @@ def build_occurrence_list(
     *,
     title: str,
     twin_url: str,
+    live_topic: str,
 ) -> ListView:
     """Return the findings of one analysis as a list."""
     return ListView(
@@ -191,10 +184,8 @@ def build_occurrence_list(
                 cells={
                     "severity": occurrence.severity,
                     "message": first_line(occurrence.message),
-                    "state": occurrence.state.value,
-                    "tool": occurrence.tool,
-                    "rule": occurrence.rule_id,
-                    "place": place_of(occurrence.path, occurrence.start_line),
+                    "rule": occurrence,
+                    "state": occurrence,
                 },
             )
             for occurrence in page.items
@@ -209,29 +200,9 @@ def build_occurrence_list(
         facets=_finding_facets(query, facets),
         twin_url=twin_url,
         fields=OCCURRENCE_FIELDS,
+        live_topic=live_topic,
         caption="Findings of this analysis, worst first",
     )
-
-
-def build_ledger_rows(tool_runs: Sequence[ToolRun]) -> list[Row]:
-    """Return the completeness ledger: a row for each planned tool."""
-    return [
-        Row(
-            row_id=run.tool,
-            url="",
-            cells={
-                "service": run.service.value,
-                "tool": run.tool,
-                "outcome": run.status,
-                "findings": run,
-                "examined": run,
-                "duration_s": run,
-                "version": run.version or "",
-                "note": run,
-            },
-        )
-        for run in tool_runs
-    ]
 
 
 def first_line(message: str) -> str:
@@ -247,12 +218,29 @@ def place_of(path: str | None, line: int | None) -> str:
     return path if line is None else f"{path}:{line}"
 
 
+def _finding_cards(states: Mapping[FindingState, int], suppressed_count: int) -> tuple[Card, ...]:
+    return (
+        Card("Open", f"{states[FindingState.open]:,}", url=_filtered(OPEN_FILTER)),
+        Card("Fixed", f"{states[FindingState.fixed]:,}", url=_filtered("is:fixed suppressed:no")),
+        Card("Dismissed", f"{states[FindingState.dismissed]:,}", url=_filtered("is:dismissed suppressed:no")),
+        Card("Suppressed in the code", f"{suppressed_count:,}", url=_filtered("is:suppressed")),
+    )
+
+
+def _filtered(filter: str) -> str:
+    return with_query("/ui/findings", filter=filter)
+
+
 def _finding_facets(query: ListQuery, facets: Mapping[str, Sequence[Facet]]) -> tuple[FacetChips, ...]:
     built = []
-    for key, label in (("severity", "Severity"), ("state", "State"), ("tool", "Tool")):
+    for key, label in _FACET_LABELS.items():
         counts = {facet.value: facet.count for facet in facets.get(key, ())}
         if key == "severity":
             counts = {word.value: counts[word.value] for word in Severity if word.value in counts}
-        if counts:
-            built.append(build_facet(query, key, label, counts))
+        if counts and (
+            len(counts) > 1
+            or key in _ALWAYS_SHOWN
+            or any(query.filter.has_word(key, word) for word in counts)
+        ):
+            built.append(build_facet(query, key, label, counts, words=_FACET_WORDS.get(key)))
     return tuple(built)
