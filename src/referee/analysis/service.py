@@ -62,8 +62,8 @@ async def create_analysis(
     The same idempotency key with the same request returns the analysis that exists.
 
     Raises:
-        InvalidInput: Path, tools, parameters or source are not usable.
-        Forbidden: The path lies outside the allowed roots.
+        InvalidInput: Path, tools, parameters or source are not usable, or the path lies outside the
+            allowed roots.
         Conflict: The idempotency key was used for another request.
         TooManyRequests: The queue is full.
     """

@@ -99,12 +99,12 @@ async def _run_analysis(
         return await _waiting_runs(room, analysis_id)
 
     async def finish() -> str:
-        try:
-            return (await finish_analysis(room, project_id, analysis_id)).value
-        except RefereeError as error:
-            async with room.database.transaction() as session:
-                await fail_analysis(session, analysis_id, f"The results could not be stored: {error.message}")
-            return AnalysisState.failed.value
+        return (await finish_analysis(room, project_id, analysis_id)).value
+
+    async def fail(reason: str) -> str:
+        async with room.database.transaction() as session:
+            await fail_analysis(session, analysis_id, f"The results could not be stored: {reason}")
+        return AnalysisState.failed.value
 
     waiting = await context.step("begin", begin)
     children = [
@@ -128,7 +128,10 @@ async def _run_analysis(
                     code=result.error.code,
                     message=result.error.message,
                 )
-    state = await context.step("finish", finish, retries=3)
+    try:
+        state = await context.step("finish", finish, retries=3)
+    except RefereeError as error:
+        state = await context.step("fail", fail, error.message)
     return {"state": state}
 
 

@@ -16,7 +16,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.apps.tables import AppRow
-from referee.core.errors import Forbidden, InvalidInput, NotFound
+from referee.core.errors import InvalidInput, NotFound
 from referee.core.ids import new_id
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.foundation.store import decode_cursor, encode_cursor
@@ -67,14 +67,13 @@ def locate_source(
         number: The app's number, when the caller names it.
 
     Raises:
-        InvalidInput: The path is empty, absent, no folder, unreadable or a loop of links; or only one of
-            ``model`` and ``number`` is given, or they are malformed.
-        Forbidden: It lies outside the allowed roots.
+        InvalidInput: The path is empty, absent, no folder, unreadable, a loop of links or outside the
+            allowed roots; or only one of ``model`` and ``number`` is given, or they are malformed.
     """
     path = _resolve_folder(text)
     roots = [root.resolve() for root in allowed_roots]
     if roots and not any(path == root or root in path.parents for root in roots):
-        raise Forbidden(
+        raise InvalidInput(
             "source.outside_roots",
             f"The folder {str(path)!r} lies outside the folders this server may read.",
             "Use a folder below one of REFEREE_ALLOWED_ROOTS, or add it there.",

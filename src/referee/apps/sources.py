@@ -12,6 +12,7 @@ language a file is in (``languages.py``).
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -24,7 +25,7 @@ from pathlib import Path
 from typing import Final
 
 from referee.apps.languages import HEAD_BYTES, classify_content, classify_folder, language_of
-from referee.core.errors import InvalidInput, NotFound, PayloadTooLarge
+from referee.core.errors import InvalidInput, NotFound, PayloadTooLarge, StorageFull, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.sources import ExcludedPath, ExclusionReason, SourceFile, SourceSnapshot
@@ -88,11 +89,13 @@ def take_snapshot(source: Path, snapshots_dir: Path, limits: SourceLimits, *, na
     Raises:
         InvalidInput: The folder cannot be read, or has no file a tool could examine.
         PayloadTooLarge: More files or bytes than the limits.
+        StorageFull: The disk took no more.
+        Unavailable: The copy could not be made for another reason.
     """
-    snapshots_dir.mkdir(parents=True, exist_ok=True)
     staging = snapshots_dir / f".staging-{new_id().hex}"
-    staging.mkdir(mode=0o755)
     try:
+        snapshots_dir.mkdir(parents=True, exist_ok=True)
+        staging.mkdir(mode=0o755)
         copy = _Copy(staging, limits)
         try:
             descriptor = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
@@ -112,6 +115,9 @@ def take_snapshot(source: Path, snapshots_dir: Path, limits: SourceLimits, *, na
         digest = _digest_of(files)
         final = snapshots_dir / digest
         _publish(staging, final)
+    except OSError as error:
+        _remove_tree(staging)
+        raise _not_copied(error) from error
     except BaseException:
         _remove_tree(staging)
         raise
@@ -345,6 +351,17 @@ def _describe_excluded(excluded: list[ExcludedPath]) -> str:
         return "it is empty"
     reasons = sorted({entry.reason.replace("_", " ") for entry in excluded})
     return f"all {len(excluded)} entries are left out ({', '.join(reasons)})"
+
+
+def _not_copied(error: OSError) -> Unavailable:
+    reason = os.strerror(error.errno or 0)
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return StorageFull("source.disk_full", f"The source could not be copied: {reason}.", "Free space.")
+    return Unavailable(
+        "source.not_copied",
+        f"The source could not be copied: {reason}.",
+        "Check the disk and the permissions of the snapshots folder.",
+    )
 
 
 def _unreadable(source: Path, error: OSError) -> InvalidInput:
