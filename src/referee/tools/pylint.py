@@ -32,6 +32,7 @@ from referee.tools.reading import (
     as_array,
     as_object,
     build_file_coverage,
+    describe_end,
     get_integer,
     get_text,
     normalise_path,
@@ -43,6 +44,7 @@ from referee.tools.running import RUNNERS_DIR, probe_python_package, run_tool_co
 __all__ = ["Pylint", "create_tool"]
 
 _REPORT = "report.json"
+_CROSS_FILE_REPORT = "cross_file.json"
 _RULES = "rules.json"
 
 _SEVERITIES: Final[dict[str, Severity]] = {
@@ -90,6 +92,7 @@ _UNREADABLE = frozenset(
     {"syntax-error", "parse-error", "astroid-error", "fatal", "method-check-failed", "unexpected-special"}
 )
 _SUPPRESSED = re.compile(r"Suppressed '([a-z0-9-]+)' \(from line \d+\)")
+_CROSS_FILE_MESSAGES = frozenset({"duplicate-code", "cyclic-import"})
 _DISABLED = (
     "import-error",
     "missing-module-docstring",
@@ -209,12 +212,14 @@ class Pylint:
         wanted = (*get_words(parameters, "enable"), "suppressed-message", "file-ignored")
         arguments.append(f"--enable={','.join(wanted)}")
         job: dict[str, JsonValue] = {"arguments": [*arguments], "files": [f"./{path}" for path in plan.files]}
-        job |= {"jobs": kit.cores_count, "rules_file": str(work / _RULES)}
+        job |= {"jobs": kit.cores_count, "cross_file_messages": [*_cross_file_messages(parameters)]}
+        job |= {"report_file": str(work / _REPORT), "rules_file": str(work / _RULES)}
+        job |= {"cross_file_report_file": str(work / _CROSS_FILE_REPORT)}
         return await run_tool_command(
             kit,
             "pylint",
             [str(kit.installation.program), str(RUNNERS_DIR / "run_pylint.py")],
-            report_files=(_REPORT, _RULES),
+            report_files=(_REPORT, _CROSS_FILE_REPORT, _RULES),
             environment={"PYLINTHOME": str(work / "cache")},
             read_only=(RUNNERS_DIR,),
             stdin=json.dumps(job).encode("ascii"),
@@ -226,15 +231,17 @@ class Pylint:
         Raises:
             OutputUnreadable: The report is absent, cut, or not pylint's.
         """
-        document = as_object(read_json(raw, _REPORT), "pylint's report")
+        messages = _read_messages(raw, _REPORT)
+        if _CROSS_FILE_REPORT in raw.streams:
+            again = _read_messages(raw, _CROSS_FILE_REPORT)
+            messages += [message for message in again if _is_cross_file(message)]
         known = _read_rules(raw)
         planned = frozenset(plan.files)
         findings: list[ToolFinding] = []
         unreadable: dict[str, str] = {}
         skipped: dict[str, str] = {}
         notices: list[str] = []
-        for item in as_array(document.get("messages"), "messages"):
-            message = as_object(item, "a message")
+        for message in messages:
             symbol, text = get_text(message, "symbol"), shorten(get_text(message, "message"))
             path = normalise_path(get_text(message, "path"), root=str(plan.details.get("root", "")))
             if path not in planned or path is None:
@@ -256,6 +263,8 @@ class Pylint:
                 skipped=skipped,
                 suppressed_count=sum(finding.suppression is not None for finding in findings),
             ),
+            failure=None if _RULES in raw.streams else f"pylint did not come to its end. {describe_end(raw)}",
+            is_partial=_RULES not in raw.streams,
             notices=tuple(sorted(set(notices))[:20]),
         )
 
@@ -263,6 +272,25 @@ class Pylint:
 def create_tool() -> Tool:
     """Return the tool."""
     return Pylint()
+
+
+def _cross_file_messages(parameters: Mapping[str, ParameterValue]) -> tuple[str, ...]:
+    """Return the wanted messages that compare files with one another."""
+    disabled = set(get_words(parameters, "disable"))
+    if parameters["errors_only"] or disabled & {"R", "all"}:
+        return ()
+    return tuple(sorted(_CROSS_FILE_MESSAGES - disabled))
+
+
+def _is_cross_file(message: dict[str, JsonValue]) -> bool:
+    """Errors that cannot be disabled, such as syntax-error, are in both reports and count once."""
+    suppressed = _SUPPRESSED.match(get_text(message, "message"))
+    return (suppressed.group(1) if suppressed else get_text(message, "symbol")) in _CROSS_FILE_MESSAGES
+
+
+def _read_messages(raw: RawOutput, stream: str) -> list[dict[str, JsonValue]]:
+    document = as_object(read_json(raw, stream), "pylint's report")
+    return [as_object(item, "a message") for item in as_array(document.get("messages"), "messages")]
 
 
 def _read_rules(raw: RawOutput) -> dict[str, tuple[str, str]]:
