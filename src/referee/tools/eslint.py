@@ -28,7 +28,7 @@ from referee.tools.contract import (
     ToolPlan,
 )
 from referee.tools.node_runs import LineReport, probe_node_package, read_line_report, run_node_script
-from referee.tools.reading import as_array, as_object, get_integer, get_text, shorten
+from referee.tools.reading import as_array, as_object, compute_place_key, get_integer, get_text, shorten
 
 __all__ = ["create_tool"]
 
@@ -220,7 +220,7 @@ class EslintTool:
                     unreadable[path] = get_text(message, "text")
         suppressed_count = sum(finding.suppression is not None for finding in findings)
         return ToolReport(
-            findings=tuple(findings),
+            findings=tuple(sorted(findings, key=compute_place_key)),
             rules=_build_rules(findings, report),
             coverage=report.build_coverage(plan, unreadable=unreadable, suppressed_count=suppressed_count),
             failure=report.failure,

@@ -31,6 +31,7 @@ from referee.tools.reading import (
     as_array,
     as_object,
     build_file_coverage,
+    compute_place_key,
     describe_end,
     get_integer,
     get_text,
@@ -154,11 +155,8 @@ class JscpdTool:
         report = as_object(read_json(raw, _REPORT), "the report")
         duplicates = as_array(report.get("duplicates"), "duplicates")
         root = str(plan.details.get("root", ""))
-        findings = tuple(
-            finding
-            for value in duplicates
-            if (finding := _build_finding(as_object(value, "a duplicate"), root))
-        )
+        places = (_build_finding(as_object(value, "a duplicate"), root) for value in duplicates)
+        findings = tuple(sorted(filter(None, places), key=compute_place_key))
         total = as_object(as_object(report.get("statistics"), "statistics").get("total"), "total")
         large = {str(path): "It is larger than the parameter max_size_bytes." for path in
             as_array(plan.details.get("too_large") or [], "too_large")}  # fmt: skip

@@ -29,7 +29,7 @@ from referee.tools.contract import (
 )
 from referee.tools.jsx_detection import find_jsx_line
 from referee.tools.node_runs import CONFIGS_DIR, probe_node_package, read_line_report, run_node_script
-from referee.tools.reading import as_array, as_object, get_integer, get_text, shorten
+from referee.tools.reading import as_array, as_object, compute_place_key, get_integer, get_text, shorten
 
 __all__ = ["create_tool"]
 
@@ -155,7 +155,7 @@ class JshintTool:
         if suppressed_count:
             notices.append(f"{suppressed_count} findings are hidden from JSHint by comments in the code.")
         return ToolReport(
-            findings=tuple(findings),
+            findings=tuple(sorted(findings, key=compute_place_key)),
             rules=_build_rules(findings),
             coverage=report.build_coverage(plan, unreadable=unreadable, suppressed_count=suppressed_count),
             failure=report.failure,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 
 from referee.core.errors import RefereeError
-from referee.core.findings import MAX_HOLES, Coverage, CoverageHole, JsonValue
+from referee.core.findings import MAX_HOLES, Coverage, CoverageHole, JsonValue, ToolFinding
 from referee.tools.contract import RawOutput
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "as_array",
     "as_object",
     "build_file_coverage",
+    "compute_place_key",
     "decode_text",
     "describe_end",
     "get_integer",
@@ -205,6 +206,18 @@ def describe_end(raw: RawOutput) -> str:
     if raw.end == "exited":
         return f"It ended with exit code {raw.exit_code}."
     return raw.reason or f"It was stopped: {raw.end.replace('_', ' ')}."
+
+
+def compute_place_key(finding: ToolFinding) -> tuple[str, int, int, str, str]:
+    """Return what findings are sorted by: path, line, column, rule, message."""
+    place = finding.location
+    return (
+        place.path if place else "",
+        (place.start_line or 0) if place else 0,
+        (place.start_column or 0) if place else 0,
+        finding.rule_id,
+        finding.message,
+    )
 
 
 def build_file_coverage(

@@ -34,6 +34,7 @@ from referee.tools.reading import (
     as_array,
     as_object,
     build_file_coverage,
+    compute_place_key,
     describe_end,
     get_integer,
     get_text,
@@ -62,7 +63,7 @@ _DESCRIPTION = ToolDescription(
     service=Service.static,
     summary="Follows untrusted values to dangerous calls and finds insecure settings.",
     homepage_url="https://semgrep.dev",
-    license="LGPL-2.1-only",
+    license="LGPL-2.1-or-later",
     languages=("python", "javascript", "jsx", "typescript", "tsx"),
     applies_to="Python, JavaScript and TypeScript files",
     parameters=(
@@ -201,7 +202,7 @@ class SemgrepTool:
                 f"{suppressed_count} findings are on lines whose comments ask semgrep to be silent."
             )
         return ToolReport(
-            findings=tuple(findings),
+            findings=tuple(sorted(findings, key=compute_place_key)),
             rules=tuple(rules[rule_id] for rule_id in sorted(rules)),
             coverage=build_file_coverage(
                 plan.files,
