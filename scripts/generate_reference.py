@@ -224,7 +224,7 @@ def render_routes() -> str:
         " `application/problem+json` (RFC 9457) with a `code` of [these](errors.md). Lists are paged: `limit`,"
         " `cursor`, `next_cursor` and a `Link` header. `POST /v1/analyses` takes an `Idempotency-Key`.\n",
         "On loopback no key is needed. Elsewhere every request takes `Authorization: Bearer rfr_…`, a key made by"
-        " `referee key create`; `/health`, `/ready` and `/-/metrics` need none.\n",
+        " `referee key create`; `/health` and `/ready` need none.\n",
         "| Method | Path | What it does |",
         "| --- | --- | --- |",
     ]
