@@ -10,6 +10,9 @@ mypy stops a whole run at the first file it cannot read, so such files are taken
 out and the run is repeated. One process keeps mypy's stubs loaded for all groups.
 """
 
+# mypy: ignore-errors
+# The packages it imports are in the tool's environment, not in ours.
+
 from __future__ import annotations
 
 import ast

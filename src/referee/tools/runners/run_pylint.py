@@ -11,6 +11,9 @@ imports here look only where they looked at the start; pylint finds the project'
 without importing them.
 """
 
+# mypy: ignore-errors
+# The packages it imports are in the tool's environment, not in ours.
+
 from __future__ import annotations
 
 import json

@@ -6,6 +6,9 @@ complexity, the raw counts and the maintainability index of a file; the last is
 analysed project; its API does not, and one pass gives all three.
 """
 
+# mypy: ignore-errors
+# The packages it imports are in the tool's environment, not in ours.
+
 from __future__ import annotations
 
 import json

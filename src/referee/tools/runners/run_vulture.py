@@ -6,6 +6,9 @@ last one ``{"kind": "end"}``. vulture's own command line has no machine format a
 reads the configuration of the analysed project; its API does neither.
 """
 
+# mypy: ignore-errors
+# The packages it imports are in the tool's environment, not in ours.
+
 from __future__ import annotations
 
 import contextlib
