@@ -19,7 +19,7 @@ from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.api import create_api as analysis_api
 from referee.analysis.integrity import check_analyses, check_artifacts
 from referee.analysis.pages import create_pages as analysis_pages
-from referee.analysis.shell import register_in_shell
+from referee.analysis.shell import register_in_shell as register_analysis
 from referee.apps.api import create_api as apps_api
 from referee.core.errors import Unavailable
 from referee.core.findings import JsonValue
@@ -31,7 +31,10 @@ from referee.foundation.store import ArtifactStore, Database, open_artifacts, op
 from referee.foundation.web import LiveHub, create_shell
 from referee.foundation.web.sessions import ensure_session_secret
 from referee.operations.api import create_api as operations_api
+from referee.operations.pages import create_pages as operations_pages
 from referee.operations.serving import DRAIN_S
+from referee.operations.shell import register_in_shell as register_operations
+from referee.operations.verification import register_verification
 from referee.tools.api import create_api as tools_api
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
@@ -116,9 +119,11 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         return {"ended_count": await sweep_analyses(analysis)}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)
-    return Application(
+    application = Application(
         settings=settings, database=database, artifacts=artifacts, engine=engine, analysis=analysis
     )
+    register_verification(engine, database, artifacts, lambda: application.integrity_checks)
+    return application
 
 
 def create_web_app(settings: Settings) -> FastAPI:
@@ -174,12 +179,12 @@ def create_web_app(settings: Settings) -> FastAPI:
         live=live,
         lifespan=lifespan,
     )
-    app.include_router(
-        operations_api(settings, lambda: current().database, lambda: current().integrity_checks, refresh)
-    )
+    app.include_router(operations_api(current, refresh))
     app.include_router(tools_api())
     app.include_router(apps_api(lambda: current().database))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine))
-    register_in_shell(app.state.shell, lambda: current().analysis)
+    app.include_router(operations_pages(current))
+    register_analysis(app.state.shell, lambda: current().analysis)
+    register_operations(app.state.shell, current)
     return app
