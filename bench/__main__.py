@@ -1,0 +1,58 @@
+"""``python -m bench [NAME …]``: measure, print a table, keep the numbers."""
+
+from __future__ import annotations
+
+import argparse
+import random
+import sys
+from collections.abc import Callable
+
+from bench.analyses import measure_analysis
+from bench.faults import measure_faults
+from bench.findings import measure_findings
+from bench.measuring import Measured, describe_machine, print_table, write_results
+from bench.processes import measure_command, measure_server
+
+
+def main() -> int:
+    """Run the benches that are named, or all but ``faults``. Exit code 1 when a goal is missed."""
+    benches: dict[str, Callable[[argparse.Namespace], list[Measured]]] = {
+        "analysis": lambda _: measure_analysis(),
+        "findings": lambda _: measure_findings(),
+        "command": lambda _: measure_command(),
+        "server": lambda _: measure_server(),
+        "faults": _faults,
+    }
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
+    parser.add_argument("--kills", type=int, default=200, help="faults: how often something is killed")
+    parser.add_argument(
+        "--seed", type=int, default=random.randrange(1 << 30), help="faults: of everything random"
+    )
+    parser.add_argument(
+        "--targets", default="server,server,worker", help="faults: server, worker, database, supervisor"
+    )
+    arguments = parser.parse_args()
+    for name in arguments.names:
+        if name not in benches:
+            parser.error(f"there is no bench {name!r}; choose from {', '.join(benches)}")
+    before = describe_machine()
+    measured: list[Measured] = []
+    for name in arguments.names or [name for name in benches if name != "faults"]:
+        print(f"{name} …", file=sys.stderr, flush=True)
+        measured += benches[name](arguments)
+    after = describe_machine()
+    print_table(measured, before, after)
+    path = write_results("-".join(arguments.names) or "all", measured, before, after)
+    print(f"Kept in {path}.", file=sys.stderr)
+    return 1 if any(one.is_met is False for one in measured) else 0
+
+
+def _faults(arguments: argparse.Namespace) -> list[Measured]:
+    return measure_faults(
+        kills=arguments.kills, seed=arguments.seed, targets=tuple(arguments.targets.split(","))
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
