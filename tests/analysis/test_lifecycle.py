@@ -26,7 +26,7 @@ from referee.analysis.finding_queries import (
     list_occurrences,
 )
 from referee.analysis.result_files import validate_result
-from referee.analysis.views import Finding
+from referee.analysis.views import Finding, Occurrence
 from referee.app import Application
 from referee.core.errors import Conflict, InvalidInput, RefereeError
 from referee.core.vocabulary import AnalysisState, FindingState, Outcome
@@ -229,7 +229,7 @@ async def test_occurrences_are_paged_without_gaps_or_repeats(
     analyse: Analyse, subject: Path, application: Application
 ) -> None:
     analysis, _ = await analyse(subject, "bandit", "vulture")
-    seen = []
+    seen: list[Occurrence] = []
     async with application.database.reading() as session:
         page = await list_occurrences(session, analysis.analysis_id, limit=2)
         seen.extend(page.items)
