@@ -17,10 +17,13 @@ from fastapi import FastAPI
 from referee import __version__
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.api import create_api as analysis_api
-from referee.analysis.integrity import check_analyses, check_artifacts
+from referee.analysis.app_judgements import AnalysisJudgements
+from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
 from referee.analysis.pages import create_pages as analysis_pages
 from referee.analysis.shell import register_in_shell as register_analysis
 from referee.apps.api import create_api as apps_api
+from referee.apps.pages import create_pages as apps_pages
+from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
 from referee.core.findings import JsonValue
 from referee.core.integrity import IntegrityCheck
@@ -38,6 +41,8 @@ from referee.operations.verification import register_verification
 from referee.tools.api import create_api as tools_api
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
+from referee.tools.pages import create_pages as tools_pages
+from referee.tools.pages import register_in_shell as register_tools
 
 __all__ = ["Application", "create_web_app", "open_application"]
 
@@ -64,7 +69,8 @@ class Application:
     @property
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
         """What every room wants read again."""
-        return (partial(check_artifacts, self.analysis), partial(check_analyses, self.analysis))
+        checks = (check_artifacts, check_analyses, check_result_folders)
+        return tuple(partial(check, self.analysis) for check in checks)
 
 
 @asynccontextmanager
@@ -181,10 +187,14 @@ def create_web_app(settings: Settings) -> FastAPI:
     )
     app.include_router(operations_api(current, refresh))
     app.include_router(tools_api())
-    app.include_router(apps_api(lambda: current().database))
+    app.include_router(tools_pages())
+    app.include_router(apps_api(lambda: current().database, AnalysisJudgements()))
+    app.include_router(apps_pages(lambda: current().database, AnalysisJudgements()))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine))
     app.include_router(operations_pages(current))
+    register_tools(app.state.shell)
+    register_apps(app.state.shell, lambda: current().database)
     register_analysis(app.state.shell, lambda: current().analysis)
     register_operations(app.state.shell, current)
     return app

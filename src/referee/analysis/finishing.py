@@ -27,10 +27,21 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.analysis.finding_queries import stream_occurrences
 from referee.analysis.metrics import ANALYSES
 from referee.analysis.queries import get_analysis, list_measurements, list_tool_runs
-from referee.analysis.result_files import ResultFiles, render_folder_manifest, render_result_files
+from referee.analysis.result_files import (
+    ResultFiles,
+    render_folder_manifest,
+    render_result_files,
+    results_folder,
+)
 from referee.analysis.running import AnalysisRoom
+from referee.analysis.sealing import (
+    ANALYSIS_COLUMNS,
+    MEASUREMENTS_MAX_COUNT,
+    seal_analysis,
+    seal_tool_runs,
+)
 from referee.analysis.tables import AnalysisRow, ManifestEntryRow, ManifestRow, ToolRunRow
-from referee.analysis.views import Analysis, ManifestEntry, ToolRun
+from referee.analysis.views import Analysis, ManifestEntry, Measured, ToolRun
 from referee.core.errors import IntegrityError, StorageFull
 from referee.core.ids import new_id
 from referee.core.vocabulary import AnalysisState, Outcome
@@ -113,8 +124,10 @@ async def finish_analysis(
         if analysis.state.is_final:
             return analysis.state
         state, reason = conclude(tool_runs, is_cancelled=is_cancelled)
-        analysis = replace(analysis, state=state, reason=reason, finished_at=started)
-        measurements = await list_measurements(session, analysis_id, limit=100_000)
+        analysis = replace(
+            analysis, state=state, reason=reason, finished_at=started, results_path=results_folder(analysis)
+        )
+        measurements = await list_measurements(session, analysis_id, limit=MEASUREMENTS_MAX_COUNT)
         occurrences = [occurrence async for occurrence in stream_occurrences(session, analysis_id)]
         sources = await _source_entries(session, analysis_id)
     sarif_logs = {
@@ -130,11 +143,11 @@ async def finish_analysis(
     await _verify_entries(room, entries)
     await asyncio.to_thread(_write_folder, room.settings.results_dir, result)
     manifest = await room.artifacts.put_bytes(
-        render_manifest(analysis, tool_runs, entries), "application/json"
+        render_manifest(analysis, tool_runs, measurements, entries), "application/json"
     )
     async with room.database.transaction() as session:
         await record_artifacts(session, [*artifacts, manifest])
-        await _commit_end(session, analysis, manifest, entries, result.folder)
+        await _commit_end(session, analysis, manifest, entries)
     ANALYSES.labels(state.value).inc()
     log.info(
         "analysis.finished", analysis_id=str(analysis_id), state=state.value, findings_count=len(occurrences)
@@ -178,7 +191,10 @@ async def close_tool_runs(session: AsyncSession, analysis_id: UUID, outcome: Out
 
 
 def render_manifest(
-    analysis: Analysis, tool_runs: Sequence[ToolRun], entries: Sequence[ManifestEntry]
+    analysis: Analysis,
+    tool_runs: Sequence[ToolRun],
+    measurements: Sequence[Measured],
+    entries: Sequence[ManifestEntry],
 ) -> bytes:
     """Return the manifest: artifacts with digests, outcomes, and what rows must still say later."""
     document = {
@@ -195,16 +211,13 @@ def render_manifest(
             }
             for entry in sorted(entries, key=lambda entry: entry.name)
         },
-        "tool_runs": {
-            run.tool: {
-                "tool_run_id": str(run.tool_run_id),
-                "outcome": run.status,
-                "findings_count": run.findings_count,
-                "suppressed_count": run.suppressed_count,
-                "findings_digest": run.findings_digest,
+        "analysis_digest": seal_analysis(
+            {
+                **{name: getattr(analysis, name) for name in ANALYSIS_COLUMNS if name != "subject_id"},
+                "subject_id": analysis.subject.subject_id,
             }
-            for run in tool_runs
-        },
+        ),
+        "tool_runs": seal_tool_runs(tool_runs, measurements),
     }
     return json.dumps(document, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
 
@@ -326,7 +339,6 @@ async def _commit_end(
     analysis: Analysis,
     manifest: Artifact,
     entries: Sequence[ManifestEntry],
-    folder: str,
 ) -> None:
     locked = await session.scalar(
         select(AnalysisRow.state).where(AnalysisRow.analysis_id == analysis.analysis_id).with_for_update()
@@ -364,7 +376,7 @@ async def _commit_end(
         .values(
             state=analysis.state.value,
             reason=analysis.reason,
-            results_path=folder,
+            results_path=analysis.results_path,
             finished_at=analysis.finished_at,
         )
     )

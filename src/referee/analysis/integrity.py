@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 from uuid import UUID
 
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.queries import list_manifest_entries, list_tool_runs
+from referee.analysis.queries import list_manifest_entries, list_measurements, list_tool_runs
 from referee.analysis.recording import load_occurrence_rows
 from referee.analysis.results import digest_occurrences
 from referee.analysis.running import AnalysisRoom
+from referee.analysis.sealing import (
+    ANALYSIS_COLUMNS,
+    MEASUREMENTS_MAX_COUNT,
+    seal_analysis,
+    seal_tool_runs,
+)
 from referee.analysis.tables import AnalysisRow, ManifestRow, OccurrenceRow
 from referee.analysis.views import ManifestEntry, ToolRun
 from referee.core.errors import RefereeError
@@ -24,7 +31,7 @@ from referee.core.ids import format_id
 from referee.core.integrity import IntegrityProblem, IntegrityTally
 from referee.foundation.store import ArtifactRow
 
-__all__ = ["check_analyses", "check_artifacts"]
+__all__ = ["check_analyses", "check_artifacts", "check_result_folders"]
 
 _BATCH = 500
 
@@ -77,12 +84,46 @@ async def check_analyses(room: AnalysisRoom) -> AsyncIterator[IntegrityProblem |
     yield IntegrityTally("analyses", count)
 
 
+async def check_result_folders(room: AnalysisRoom) -> AsyncIterator[IntegrityProblem | IntegrityTally]:
+    """Find result files whose analysis the database no longer knows."""
+    folders = await asyncio.to_thread(_list_result_folders, room.settings.results_dir)
+    ids = sorted(folders)
+    for start in range(0, len(ids), _BATCH):
+        batch = ids[start : start + _BATCH]
+        async with room.database.reading() as session:
+            known = set(
+                await session.scalars(
+                    select(AnalysisRow.analysis_id).where(AnalysisRow.analysis_id.in_(batch))
+                )
+            )
+        for analysis_id in batch:
+            if analysis_id not in known:
+                yield IntegrityProblem(
+                    "analysis.missing",
+                    format_id("analysis", analysis_id),
+                    f"Its result files are in {folders[analysis_id]}, and its row is gone.",
+                )
+    yield IntegrityTally("result folders", len(ids))
+
+
+def _list_result_folders(results_dir: Path) -> dict[UUID, Path]:
+    found = {}
+    for folder in results_dir.glob("*/*/task_*"):
+        with contextlib.suppress(ValueError):
+            found[UUID(folder.name.removeprefix("task_"))] = folder
+    return found
+
+
 async def _check_analysis(room: AnalysisRoom, row: AnalysisRow) -> AsyncIterator[IntegrityProblem]:
     name = format_id("analysis", row.analysis_id)
     async with room.database.reading() as session:
         manifest_row = await session.get(ManifestRow, row.analysis_id)
+        tool_runs = await list_tool_runs(session, row.analysis_id)
+        for run in tool_runs:
+            async for problem in _check_tool_run(session, room, name, run):
+                yield problem
         if manifest_row is None:
-            if row.state in ("completed", "partially_completed"):
+            if row.state in ("completed", "partially_completed") or row.results_path is not None:
                 yield IntegrityProblem("manifest.missing", name, f"It is {row.state} and has no manifest.")
             return
         try:
@@ -91,12 +132,10 @@ async def _check_analysis(room: AnalysisRoom, row: AnalysisRow) -> AsyncIterator
             yield IntegrityProblem("manifest.unreadable", name, f"Its manifest cannot be read: {error}")
             return
         entries = await list_manifest_entries(session, row.analysis_id)
-        tool_runs = await list_tool_runs(session, row.analysis_id)
-        for problem in _compare_manifest(name, row, manifest, entries, tool_runs):
+        measurements = await list_measurements(session, row.analysis_id, limit=MEASUREMENTS_MAX_COUNT)
+        facts = seal_tool_runs(tool_runs, measurements)
+        for problem in _compare_manifest(name, row, manifest, entries, facts):
             yield problem
-        for run in tool_runs:
-            async for problem in _check_tool_run(session, room, name, run):
-                yield problem
     for entry in entries:
         problem_text = await room.artifacts.check(entry.sha256, size_bytes=entry.size_bytes)
         if problem_text is not None:
@@ -112,7 +151,7 @@ def _compare_manifest(
     row: AnalysisRow,
     manifest: dict[str, JsonValue],
     entries: tuple[ManifestEntry, ...],
-    tool_runs: tuple[ToolRun, ...],
+    facts: Mapping[str, Mapping[str, JsonValue]],
 ) -> list[IntegrityProblem]:
     problems = []
     recorded = {
@@ -140,24 +179,23 @@ def _compare_manifest(
                 "analysis.altered", name, f"Its state is {row.state}, and was {manifest['state']} at its end."
             )
         )
-    if manifest["source_digest"] != row.source_digest:
-        problems.append(IntegrityProblem("analysis.altered", name, "Its source digest was altered."))
-    facts = {
-        run.tool: {
-            "tool_run_id": str(run.tool_run_id),
-            "outcome": run.status,
-            "findings_count": run.findings_count,
-            "suppressed_count": run.suppressed_count,
-            "findings_digest": run.findings_digest,
-        }
-        for run in tool_runs
-    }
+    elif manifest.get("analysis_digest") != seal_analysis(
+        {name: getattr(row, name) for name in ANALYSIS_COLUMNS}
+    ):
+        problems.append(IntegrityProblem("analysis.altered", name, "Its row was altered after its end."))
     promised_runs = manifest["tool_runs"]
     assert isinstance(promised_runs, dict)  # noqa: S101 - as above
     for tool in sorted(promised_runs.keys() | facts.keys()):
-        if promised_runs.get(tool) != facts.get(tool):
-            what = "is gone" if tool not in facts else "was altered"
-            problems.append(IntegrityProblem("tool_run.altered", f"{name}: {tool}", f"Its row {what}."))
+        then, now = promised_runs.get(tool), facts.get(tool)
+        if then == now:
+            continue
+        if then is None or now is None:
+            what = "is gone" if now is None else "was added later"
+        else:
+            assert isinstance(then, dict)  # noqa: S101 - as above
+            is_row = then.get("measurements_digest") == now["measurements_digest"]
+            what = "was altered" if is_row else "has other measurements than at its end"
+        problems.append(IntegrityProblem("tool_run.altered", f"{name}: {tool}", f"Its row {what}."))
     return problems
 
 

@@ -36,8 +36,8 @@ __all__ = [
     "count_by_severity",
     "count_outcomes",
     "get_analysis",
-    "get_subject_analyses",
     "list_analyses",
+    "list_app_analyses",
     "list_manifest_entries",
     "list_measurements",
     "list_tool_runs",
@@ -124,16 +124,21 @@ async def list_analyses(
     return Page(tuple(items), total_count, limit, next_cursor)
 
 
-async def get_subject_analyses(
-    session: AsyncSession, project_id: UUID, subject_id: UUID, *, limit: int = 20
+async def list_app_analyses(
+    session: AsyncSession,
+    project_id: UUID,
+    *,
+    app_id: UUID | None = None,
+    sequences: Sequence[int] | None = None,
+    limit: int = 1000,
 ) -> tuple[Analysis, ...]:
-    """Return the latest analyses of one subject, newest first."""
-    statement = (
-        _select_analyses()
-        .where(AnalysisRow.project_id == project_id, AnalysisRow.subject_id == subject_id)
-        .order_by(AnalysisRow.sequence.desc())
-        .limit(limit)
-    )
+    """Return analyses of apps, newest first: of one app, or those with the given sequence numbers."""
+    conditions = [AnalysisRow.project_id == project_id]
+    if app_id is not None:
+        conditions.append(SubjectRow.app_id == app_id)
+    if sequences is not None:
+        conditions.append(AnalysisRow.sequence.in_(sequences))
+    statement = _select_analyses().where(*conditions).order_by(AnalysisRow.sequence.desc()).limit(limit)
     return tuple(await _views(session, (await session.execute(statement)).all()))
 
 

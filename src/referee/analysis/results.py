@@ -180,13 +180,19 @@ def _judge_exit(
 def _judge_coverage(coverage: Coverage, meaning: ExitMeaning) -> Verdict:
     """Decide whether a run that ended well looked at anything: nothing examined is never clean."""
     unit = "dependencies" if coverage.unit == "dependency" else f"{coverage.unit}s"
-    if coverage.examined_count == 0 and coverage.unreadable_count:
+    if coverage.examined_count:
+        return Verdict(Outcome.succeeded, "", True, meaning, ParseState.parsed)
+    if coverage.unreadable_count:
         sentence = f"It could read none of its {coverage.unreadable_count} {unit}."
         return Verdict(Outcome.failed, sentence, True, meaning, ParseState.parsed)
-    if coverage.examined_count == 0 and coverage.skipped_count:
+    if coverage.skipped_count:
         sentence = f"None of the {coverage.skipped_count} {unit} could be judged."
         return Verdict(Outcome.not_applicable, sentence, True, meaning, ParseState.parsed)
-    return Verdict(Outcome.succeeded, "", True, meaning, ParseState.parsed)
+    if coverage.unit == "dependency":
+        sentence = "There are no dependencies to judge."
+        return Verdict(Outcome.not_applicable, sentence, True, meaning, ParseState.parsed)
+    # A tool is only run when there are files for it.
+    return Verdict(Outcome.failed, f"It examined none of the {unit}.", True, meaning, ParseState.parsed)
 
 
 def prepare_occurrences(

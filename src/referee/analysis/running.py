@@ -34,6 +34,7 @@ from referee.analysis.results import (
     judge_run,
     prepare_occurrences,
 )
+from referee.analysis.storable import make_storable
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunAttemptRow, ToolRunRow
 from referee.apps import load_snapshot
 from referee.core.errors import InvalidInput, RefereeError, Unavailable
@@ -228,7 +229,7 @@ async def _parse(tool: Tool, raw: RawOutput, plan: ToolPlan) -> tuple[ToolReport
     if raw.end in ("not_started", "cancelled"):
         return None, None
     try:
-        return await asyncio.to_thread(tool.parse, raw, plan), None
+        return await asyncio.to_thread(lambda: make_storable(tool.parse(raw, plan))), None
     except OutputUnreadable as error:
         return None, str(error)
     except RefereeError:

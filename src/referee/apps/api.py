@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Annotated
 from uuid import UUID
 
-from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel, ConfigDict
+from fastapi import APIRouter, Depends, Query, Request, Response
+from pydantic import BaseModel, ConfigDict, Field
 
 from referee.apps import service
+from referee.apps.judgements import AppAnalysis, AppJudgements, AppSummary
+from referee.apps.service import App
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
+from referee.core.vocabulary import AnalysisState, Severity
 from referee.foundation.store import Database
 from referee.foundation.web.answers import (
     CursorParameter,
@@ -20,9 +23,29 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    filter_parameter,
 )
+from referee.foundation.web.filters import Filter
 
-__all__ = ["AppModel", "create_api"]
+__all__ = ["ANALYSES_COUNT", "AppId", "AppModel", "create_api"]
+
+ANALYSES_COUNT = 20
+"""Analyses that an app's page and answer show."""
+
+
+class AppAnalysisModel(BaseModel):
+    """One analysis of an app."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid")
+
+    analysis_id: UUID
+    state: AnalysisState
+    created_at: datetime
+    duration_s: float | None
+    tools_count: int
+    complete_count: int = Field(description="Tools that came to a result.")
+    findings_count: int | None = Field(description="Null when no tool came to a result.")
+    severities: dict[Severity, int] = Field(description="Findings that the code does not suppress.")
 
 
 class AppModel(BaseModel):
@@ -37,9 +60,57 @@ class AppModel(BaseModel):
     number: int
     path: str
     created_at: datetime
+    analyses_count: int
+    latest_analysis: AppAnalysisModel | None
+    open_findings_count: int
+    open_severities: dict[Severity, int] = Field(
+        description="Open findings that the code does not suppress, by severity."
+    )
+
+    @classmethod
+    def of(cls, app: App, summary: AppSummary) -> AppModel:
+        """Return the shape of an app and where it stands."""
+        return cls(
+            app_id=app.app_id,
+            project_id=app.project_id,
+            model=app.model,
+            template=app.template,
+            number=app.number,
+            path=app.path,
+            created_at=app.created_at,
+            analyses_count=summary.analyses_count,
+            latest_analysis=None
+            if summary.latest is None
+            else AppAnalysisModel.model_validate(summary.latest),
+            open_findings_count=summary.open_findings_count,
+            open_severities=dict(summary.open_severities),
+        )
 
 
-def create_api(database: Callable[[], Database]) -> APIRouter:
+class AppDetailModel(AppModel):
+    """An app with its analyses."""
+
+    analyses: list[AppAnalysisModel] = Field(description="The latest, newest first.")
+
+    @classmethod
+    def build(cls, app: App, summary: AppSummary, analyses: Sequence[AppAnalysis]) -> AppDetailModel:
+        """Return the shape of an app's page."""
+        return cls(
+            **AppModel.of(app, summary).model_dump(),
+            analyses=[AppAnalysisModel.model_validate(one) for one in analyses],
+        )
+
+
+def read_app_id(app_id: str) -> UUID:
+    """Return the id in a path, with or without its prefix."""
+    return parse_id(app_id, "app")
+
+
+AppId = Annotated[UUID, Depends(read_app_id)]
+AppFilter = Annotated[Filter, Depends(filter_parameter(service.APP_FIELDS))]
+
+
+def create_api(database: Callable[[], Database], judgements: AppJudgements) -> APIRouter:
     """Return the routes of apps."""
     router = APIRouter(prefix="/v1")
 
@@ -48,22 +119,35 @@ def create_api(database: Callable[[], Database]) -> APIRouter:
         request: Request,
         response: Response,
         principal: PrincipalParameter,
+        filter: AppFilter,
         model: Annotated[str | None, Query(max_length=200, description="Part of the model's slug.")] = None,
         limit: LimitParameter = DEFAULT_LIMIT,
         cursor: CursorParameter = None,
     ) -> PageModel[AppModel]:
-        """List apps by model and number."""
+        """List apps by model and number, with what their analyses say."""
         async with database().reading() as session:
             page = await service.list_apps(
-                session, principal.project_id, model=model, cursor=cursor, limit=limit
+                session, principal.project_id, model=model, where=filter, cursor=cursor, limit=limit
             )
-        return answer_page(request, response, page, AppModel.model_validate)
+            summaries = await judgements.summarise(
+                session, principal.project_id, [app.app_id for app in page.items]
+            )
+        return answer_page(
+            request,
+            response,
+            page,
+            lambda app: AppModel.of(app, summaries.get(app.app_id, AppSummary())),
+        )
 
     @router.get("/apps/{app_id}", tags=["apps"])
-    async def get_app(app_id: str, principal: PrincipalParameter) -> AppModel:
-        """Return one app."""
+    async def get_app(app_id: AppId, principal: PrincipalParameter) -> AppDetailModel:
+        """Return one app with its latest analyses."""
         async with database().reading() as session:
-            found = await service.get_app(session, principal.project_id, parse_id(app_id, "app"))
-        return AppModel.model_validate(found)
+            found = await service.get_app(session, principal.project_id, app_id)
+            summaries = await judgements.summarise(session, principal.project_id, [app_id])
+            analyses = await judgements.list_analyses(
+                session, principal.project_id, app_id, limit=ANALYSES_COUNT
+            )
+        return AppDetailModel.build(found, summaries.get(app_id, AppSummary()), analyses)
 
     return router

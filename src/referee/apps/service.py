@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import func, select
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -20,14 +20,37 @@ from referee.core.errors import InvalidInput, NotFound
 from referee.core.ids import new_id
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.foundation.store import decode_cursor, encode_cursor
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
-__all__ = ["App", "SourceLocation", "count_apps", "ensure_app", "get_app", "list_apps", "locate_source"]
+__all__ = [
+    "APP_FIELDS",
+    "App",
+    "SourceLocation",
+    "count_apps",
+    "ensure_app",
+    "get_app",
+    "list_apps",
+    "locate_source",
+]
 
 _MODEL_LAYOUTS: Final = (
     re.compile(r"(?:^|/)models/(?P<model>[^/]+)/app(?P<number>[1-9][0-9]{0,5})/?$"),
     re.compile(r"(?:^|/)generated/apps/(?P<model>[^/]+)/app(?P<number>[1-9][0-9]{0,5})/?$"),
 )
 """Folder layouts that name the model and number of an app by themselves."""
+
+APP_FIELDS: Final[Mapping[str, FilterField]] = {
+    "model": FilterField("text", "Part of the model's slug.", is_searched=True, example="model:coder"),
+    "app": FilterField("number", "Number of the app.", example="app:1"),
+    "path": FilterField("text", "Part of the folder's path, or a pattern with *.", is_searched=True),
+    "created": FilterField("time", "When it was first seen.", example="created:>=-7d"),
+}
+_APP_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "model": AppRow.__table__.c.model,
+    "app": AppRow.__table__.c.number,
+    "path": AppRow.__table__.c.path,
+    "created": AppRow.__table__.c.created_at,
+}
 
 _MODEL_SLUG: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")
 
@@ -136,11 +159,14 @@ async def list_apps(
     project_id: UUID,
     *,
     model: str | None = None,
+    where: Filter | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[App]:
     """Return apps by model and number; ``model`` keeps slugs that contain it, in any case."""
-    conditions = [AppRow.project_id == project_id]
+    conditions: list[ColumnElement[bool]] = [AppRow.project_id == project_id]
+    if where is not None:
+        conditions.append(to_where(where, _APP_COLUMNS))
     if model:
         conditions.append(AppRow.model.icontains(model, autoescape=True))
     total_count = await session.scalar(select(func.count()).select_from(AppRow).where(*conditions)) or 0

@@ -14,6 +14,7 @@ from referee.core.errors import RefereeError
 from referee.foundation.jobs import list_workers, queue_age_s, waiting_count
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
+from referee.foundation.web.formats import format_bytes, format_share
 
 __all__ = ["Check", "check_health", "check_readiness"]
 
@@ -35,7 +36,7 @@ class Check:
 async def check_health(settings: Settings, database: Database) -> tuple[Check, ...]:
     """Look at the process, the database and the disk."""
     memory = psutil.Process().memory_info().rss
-    process = Check("process", "ok", f"{memory / 1e6:.0f} MB of memory")
+    process = Check("process", "ok", f"{format_bytes(memory)} of memory")
     return process, await _check_database(database), _check_disk(settings)
 
 
@@ -75,4 +76,4 @@ def _check_disk(settings: Settings) -> Check:
         status = "warn"
     if free_share < DISK_FULL_SHARE:
         status = "fail"
-    return Check("disk", status, f"{usage.free / 1e9:.1f} GB free ({free_share:.0%})")
+    return Check("disk", status, f"{format_bytes(usage.free)} free ({format_share(free_share)})")

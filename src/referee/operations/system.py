@@ -141,7 +141,7 @@ def _read_versions(postgres: str) -> dict[str, str]:
         "Referee": __version__,
         "Python": platform.python_version(),
         "PostgreSQL": postgres,
-        "system": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores",
+        "System": f"{platform.system()} {platform.release()}, {os.cpu_count()} cores",
     }
     return own | {name: version(name) for name in _LIBRARIES}
 

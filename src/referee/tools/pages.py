@@ -1,0 +1,118 @@
+"""Pages of the tools' catalogue. Each shows what its JSON twin answers."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from referee.foundation.web.answers import PrincipalParameter
+from referee.foundation.web.lists import Column, Row
+from referee.foundation.web.navigation import NavigationEntry
+from referee.foundation.web.rendering import Crumb, render_page
+from referee.foundation.web.shell import Shell
+from referee.tools.contract import Parameter, ParameterValue, ToolDescription
+from referee.tools.registry import describe_tools, get_tool
+
+__all__ = ["create_pages", "register_in_shell"]
+
+_COLUMNS = (
+    Column("name", "Tool", is_title=True),
+    Column("finds", "Finds"),
+    Column("looks_at", "Looks at"),
+    Column("runs", "Runs"),
+    Column("licence", "Licence", is_optional=True),
+)
+
+
+def create_pages() -> APIRouter:
+    """Return the pages of the catalogue."""
+    router = APIRouter(include_in_schema=False)
+
+    @router.get("/ui/tools")
+    async def show_tools(request: Request, principal: PrincipalParameter) -> Response:
+        del principal  # the catalogue is the same for everybody who may ask
+        descriptions = sorted(describe_tools(), key=lambda one: (one.service.value, not one.is_default))
+        services: dict[str, list[Row]] = {}
+        for one in descriptions:
+            services.setdefault(one.service.value, []).append(_build_row(one))
+        default_count = sum(one.is_default for one in descriptions)
+        context = {
+            "columns": _COLUMNS,
+            "services": services,
+            "state_line": f"{len(descriptions)} tools, {default_count} of them run when nobody names any.",
+        }
+        return await render_page(
+            request, "tools/tools.html", context, title="Tools", twin_url="/v1/analysis-tools"
+        )
+
+    @router.get("/ui/tools/{name}")
+    async def show_tool(request: Request, name: str, principal: PrincipalParameter) -> Response:
+        del principal
+        description = get_tool(name).describe()
+        context = {
+            "tool": description,
+            "parameters": [
+                {
+                    "parameter": parameter,
+                    "default": _show(parameter.default),
+                    "allowed": _describe_allowed(parameter),
+                    "presets": _in_presets(description.presets, parameter.name),
+                }
+                for parameter in description.parameters
+            ],
+            "preset_names": list(description.presets),
+        }
+        return await render_page(
+            request,
+            "tools/tool.html",
+            context,
+            title=description.name,
+            twin_url=f"/v1/analysis-tools/{description.name}",
+            breadcrumb=(Crumb("Tools", "/ui/tools"),),
+        )
+
+    return router
+
+
+def register_in_shell(shell: Shell) -> None:
+    """Register the room's pages."""
+    shell.register_templates("referee.tools")
+    shell.navigation.register(
+        NavigationEntry("Analyse", "Tools", "/ui/tools", icon="tool", order=60, key="l")
+    )
+
+
+def _build_row(description: ToolDescription) -> Row:
+    return Row(
+        row_id=description.name,
+        url=f"/ui/tools/{description.name}",
+        cells={
+            "name": description.name,
+            "finds": description.summary,
+            "looks_at": description.applies_to,
+            "runs": "by default" if description.is_default else "when named, or in deep",
+            "licence": description.license,
+        },
+    )
+
+
+def _in_presets(presets: Mapping[str, Mapping[str, ParameterValue]], name: str) -> dict[str, str]:
+    return {preset: _show(values[name]) for preset, values in presets.items() if name in values}
+
+
+def _show(value: ParameterValue) -> str:
+    return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _describe_allowed(parameter: Parameter) -> str:
+    if parameter.options:
+        return f"{parameter.type} of: {', '.join(parameter.options)}"
+    bounds = [
+        f"{word} {bound:g}"
+        for word, bound in (("at least", parameter.minimum), ("at most", parameter.maximum))
+        if bound is not None
+    ]
+    return f"{parameter.type}, {' and '.join(bounds)}" if bounds else parameter.type
