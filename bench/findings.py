@@ -23,13 +23,14 @@ from referee.analysis.results import RawStream, SourceLines, ToolRunResult, prep
 from referee.analysis.running import load_workpiece
 from referee.analysis.service import start_analysis
 from referee.analysis.tables import ToolRunRow
-from referee.app import Application, create_web_app, open_application
+from referee.app import Application, open_application
 from referee.core.findings import Coverage, Location, ToolFinding, ToolReport
 from referee.core.findings import Rule as ToolRule
 from referee.core.vocabulary import Confidence, ExitMeaning, Outcome, ParseState, Severity
 from referee.foundation.access import get_project
 from referee.foundation.settings import Settings, load_settings
 from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
+from referee.web_app import create_web_app
 
 __all__ = ["measure_findings"]
 

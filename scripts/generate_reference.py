@@ -24,7 +24,6 @@ from typer.main import get_group
 
 import referee
 from referee.analysis.result_files import result_schema
-from referee.app import create_web_app
 from referee.cli import app as command_line
 from referee.core import errors as error_tree
 from referee.core.errors import RefereeError
@@ -32,6 +31,7 @@ from referee.foundation.metrics import REGISTRY
 from referee.foundation.settings import Settings, load_settings
 from referee.tools.contract import Parameter, ToolDescription
 from referee.tools.registry import describe_tools
+from referee.web_app import create_web_app
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "docs" / "reference"

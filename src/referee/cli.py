@@ -84,7 +84,7 @@ class _Composition:
 
     def create_web_app(self, settings: Settings) -> FastAPI:
         """Make the web application with all rooms."""
-        from referee.app import create_web_app
+        from referee.web_app import create_web_app
 
         return create_web_app(settings)
 

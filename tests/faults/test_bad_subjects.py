@@ -23,11 +23,12 @@ from tests.faults.conftest import (
 
 from referee.analysis.finding_queries import list_occurrences
 from referee.analysis.requests import AnalysisRequest, plan_runs
-from referee.app import create_web_app, open_application
+from referee.app import open_application
 from referee.core.errors import InvalidInput, PayloadTooLarge
 from referee.core.vocabulary import AnalysisState, Outcome
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
+from referee.web_app import create_web_app
 
 Make: TypeAlias = Callable[[Path], "str | bytes"]
 

@@ -1,0 +1,101 @@
+"""The web half of the composition root: all rooms' pages and APIs in one shell."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import FastAPI
+
+from referee import __version__
+from referee.analysis.api import create_api as analysis_api
+from referee.analysis.app_judgements import AnalysisJudgements
+from referee.analysis.pages import create_pages as analysis_pages
+from referee.analysis.shell import register_in_shell as register_analysis
+from referee.app import Application, open_application
+from referee.apps.api import create_api as apps_api
+from referee.apps.pages import create_pages as apps_pages
+from referee.apps.shell import register_in_shell as register_apps
+from referee.core.errors import Unavailable
+from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
+from referee.foundation.jobs import refresh_metrics
+from referee.foundation.settings import Settings
+from referee.foundation.web import LiveHub, create_shell
+from referee.foundation.web.sessions import ensure_session_secret
+from referee.operations.api import create_api as operations_api
+from referee.operations.pages import create_pages as operations_pages
+from referee.operations.serving import DRAIN_S
+from referee.operations.shell import register_in_shell as register_operations
+from referee.tools.api import create_api as tools_api
+from referee.tools.pages import create_pages as tools_pages
+from referee.tools.pages import register_in_shell as register_tools
+
+__all__ = ["create_web_app"]
+
+
+def create_web_app(settings: Settings) -> FastAPI:
+    """Return the web application with the pages and routes of all rooms.
+
+    The application itself is opened when the server starts and closed when it stops.
+    """
+    opened: list[Application] = []
+    live = LiveHub()
+
+    def current() -> Application:
+        if not opened:
+            raise Unavailable(
+                "server.starting", "The server is starting or stopping.", "Try again in a moment."
+            )
+        return opened[0]
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        async with open_application(
+            settings, is_worker=True, worker_kind="server", drain_s=DRAIN_S
+        ) as application:
+            opened.append(application)
+            live.connect(application.database.conninfo)
+            try:
+                yield
+            finally:
+                opened.clear()
+                await live.close()
+
+    async def find_principal(slug: str) -> Principal:
+        return await find_local_principal(current().database, slug)
+
+    async def check_key(bearer: str) -> Principal:
+        return await authenticate(current().database, bearer)
+
+    async def confirm(principal: Principal) -> None:
+        await confirm_principal(current().database, principal)
+
+    async def refresh() -> None:
+        async with current().database.reading() as session:
+            await refresh_metrics(session)
+
+    settings.ensure_home()
+    app = create_shell(
+        settings,
+        title="Referee",
+        version=__version__,
+        authenticate=check_key,
+        find_local_principal=find_principal,
+        confirm_session=confirm,
+        session_secret=ensure_session_secret(settings.home / "session.key"),
+        live=live,
+        lifespan=lifespan,
+    )
+    app.include_router(operations_api(current, refresh))
+    app.include_router(tools_api())
+    app.include_router(tools_pages())
+    app.include_router(apps_api(lambda: current().database, AnalysisJudgements()))
+    app.include_router(apps_pages(lambda: current().database, AnalysisJudgements()))
+    app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
+    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine))
+    app.include_router(operations_pages(current))
+    register_tools(app.state.shell)
+    register_apps(app.state.shell, lambda: current().database)
+    register_analysis(app.state.shell, lambda: current().analysis)
+    register_operations(app.state.shell, current)
+    return app
