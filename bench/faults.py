@@ -38,7 +38,7 @@ def measure_faults(*, kills: int, seed: int, targets: tuple[str, ...]) -> list[M
     )
     measured.append(
         Measured(
-            name="taken over after the start of a worker, longest",
+            name="jobs of a dead worker taken over, longest",
             value=max(count.taken_over_s, default=0.0),
             unit="s",
             goal=5.0,

@@ -21,6 +21,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -89,7 +90,8 @@ class Count:
     ready_s: list[float] = field(default_factory=list)
     """From start to ``/ready``, for each start of the server."""
     taken_over_s: list[float] = field(default_factory=list)
-    """From a worker's start until it took over the jobs of a dead one."""
+    """From the kill of a worker, or from the start of the next one if none was left, until its jobs were
+    taken over."""
     duration_s: float = 0.0
 
     @property
@@ -319,6 +321,7 @@ def run_kills(
     """
     choose = random.Random(seed)
     begun_s = time.monotonic()
+    killed_at: list[datetime] = []
     count = Count(seed=seed)
     herd = Herd(base, tools_dir, has_worker="worker" in targets)
     client = Client(herd, write_subjects(base / "subjects", choose), base / "journal", choose)
@@ -329,6 +332,7 @@ def run_kills(
             target = choose.choice(targets)
             time.sleep(choose.expovariate(1 / 1.5) + 0.05)
             herd.kill(target)
+            killed_at.append(datetime.now(UTC))
             count.kills += 1
             count.kills_by_target[target] = count.kills_by_target.get(target, 0) + 1
             # Now and then the next kill hits a process that is just starting.
@@ -348,7 +352,7 @@ def run_kills(
         herd.stop()
     count.problems_found_by_verify = len(herd.verify())
     count.processes_left = len(_wait_until_left(herd))
-    count.taken_over_s = _read_take_overs(herd.logs)
+    count.taken_over_s = _read_take_overs(herd.logs, killed_at)
     count.duration_s = time.monotonic() - begun_s
     return count
 
@@ -427,10 +431,8 @@ def _wait_until_left(herd: Herd) -> list[str]:
     return left
 
 
-def _read_take_overs(logs: Path) -> list[float]:
-    """Return seconds from each worker's start to its take-over of a dead one's jobs."""
-    from datetime import datetime
-
+def _read_take_overs(logs: Path, killed_at: list[datetime]) -> list[float]:
+    """Return how long jobs of dead workers waited: since the last kill, or since the worker that took them began."""
     found = []
     for log in sorted(logs.iterdir()):
         started_at: datetime | None = None
@@ -443,7 +445,8 @@ def _read_take_overs(logs: Path) -> list[float]:
             if entry.get("event") == "worker.started":
                 started_at = at
             if entry.get("event") == "worker.taken_over" and started_at and entry.get("jobs_count"):
-                found.append((at - started_at).total_seconds())
+                since = max([started_at, *(killed for killed in killed_at if killed <= at)])
+                found.append((at - since).total_seconds())
     return found
 
 

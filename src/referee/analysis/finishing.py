@@ -197,7 +197,7 @@ def render_manifest(
     entries: Sequence[ManifestEntry],
 ) -> bytes:
     """Return the manifest: artifacts with digests, outcomes, and what rows must still say later."""
-    document = {
+    document: dict[str, object] = {
         "schema": MANIFEST_SCHEMA,
         "schema_version": MANIFEST_SCHEMA_VERSION,
         "analysis_id": str(analysis.analysis_id),

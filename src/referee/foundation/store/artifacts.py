@@ -279,6 +279,8 @@ class FolderArtifacts:
                     return f"The artifact {sha256} is cut: {found_bytes} of {size_bytes} bytes are there."
                 if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
                     return f"The artifact {sha256} is altered: its {found_bytes} bytes have another digest."
+                if size_bytes is not None and found_bytes != size_bytes:
+                    return f"The artifact {sha256} has {found_bytes} bytes, and {size_bytes} were recorded."
         except FileNotFoundError:
             return f"The artifact {sha256} is missing."
         except OSError as error:
