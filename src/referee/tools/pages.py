@@ -63,7 +63,6 @@ def create_pages() -> APIRouter:
                 }
                 for parameter in description.parameters
             ],
-            "preset_names": list(description.presets),
         }
         return await render_page(
             request,
