@@ -127,6 +127,12 @@ def test_dependencies_nested_beyond_reason_are_cut_and_told(tmp_path: Path) -> N
     assert [hole.reason for hole in found.holes] == ["dependencies nested more than 200 deep"]
 
 
+def test_a_version_of_very_many_digits_is_read_at_once(tmp_path: Path) -> None:
+    started = time.process_time()
+    read(tmp_path, {"pnpm-lock.yaml": "lockfileVersion: 9\npackages:\n  a@1.1." + "1" * 200_000})
+    assert time.process_time() - started < 3
+
+
 def test_a_huge_lock_is_read_in_seconds_and_beyond_the_limit_told(tmp_path: Path) -> None:
     packages = {f"node_modules/p{number}": {"version": "1.0.0"} for number in range(60_000)}
     started = time.process_time()

@@ -190,6 +190,33 @@ def test_a_megabyte_of_hostile_lines_is_read_in_seconds(tmp_path: Path) -> None:
     assert found.unreadable_count > 0
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("pyproject.toml", "[" + ".".join("a" * 20_000) + "]\nb = 1"),
+        ("pyproject.toml", "\n".join(f"{'a.' * 4_000}b{number} = 1" for number in range(60))),
+        ("poetry.lock", "\n".join(f"{'a . ' * 4_000}b{number} = 1" for number in range(60))),
+        ("pyproject.toml", "\n".join('x = "' + "\\" * 4_000 for _ in range(100))),
+        ("setup.cfg", "[options]\n  a" + " " * 200_000 + "b"),
+        ("setup.cfg", "[options]\n  a" + "\u2003" * 200_000 + "b"),
+        ("requirements.txt", "a==" + "1" * 5_000),
+    ],
+)
+def test_text_that_keeps_readers_busy_is_told_in_seconds(tmp_path: Path, name: str, content: str) -> None:
+    started = time.process_time()
+    found = find_python_dependencies(snapshot(tmp_path, {name: content}))
+    assert time.process_time() - started < 3
+    assert found.unreadable_count == 1
+
+
+def test_long_lines_of_pinned_dependencies_are_read(tmp_path: Path) -> None:
+    pinned = ", ".join(f'"p{number}==1.2.3"' for number in range(100))
+    found = find_python_dependencies(
+        snapshot(tmp_path, {"pyproject.toml": f"[project]\ndependencies = [{pinned}]\n"})
+    )
+    assert len(found.declarations) == 100
+
+
 @given(st.text(max_size=400) | st.text(alphabet="-r e=.;[]@#\\\n\t\"'fl1<>~!,", max_size=200))
 def test_any_text_is_read_without_an_error(text: str) -> None:
     found = Dependencies()

@@ -38,7 +38,7 @@ _YARN_KEY = re.compile(rf"\"?(?P<name>{_NAME})@(?P<range>[^\s\"].*)")
 _YARN_VERSION = re.compile(r"\s+version:?\s+\"?(?P<version>[^\"\s]+)\"?\s*")
 _YARN_ALIAS = re.compile(rf"npm:(?P<name>{_NAME})@")
 _PNPM_KEY = re.compile(
-    rf"  ['\"]?/?(?P<name>{_NAME})[@/](?P<version>\d+\.\d+\.\d+[^('\":_\s]*)"
+    rf"  ['\"]?/?(?P<name>{_NAME})[@/](?P<version>\d++\.\d++\.\d++[^('\":_\s]*+)"
     r"(?:[(_][^:]*)?['\"]?:\s*(?:\{.*)?"
 )
 _PNPM_OTHER_KEY = re.compile(r"  (?P<key>\S.*):\s*(?:\{.*)?")

@@ -41,6 +41,10 @@ _REQUIREMENTS = re.compile(
 _POETRY_EXACT = re.compile(r"(?:==?)?\s*(\d[0-9A-Za-z.!+-]*)")
 _QUOTED = re.compile(r"\"([^\"\\]*)\"|'([^']*)'")
 _KEY = re.compile(r"\s*[\"']?([A-Za-z0-9._-]+)[\"']?\s*=")
+_SPACES_INSIDE = re.compile(r"(?<=\S)[^\S\r\n]{2,}")
+_STRING = re.compile(r"\"(?:[^\"\\\n]|\\.)*+\"|'[^'\n]*+'")
+MAX_KEY_DOTS = 64
+"""Dots outside strings on one line of TOML; the reader's work grows with the cube of a key's parts."""
 _PACKAGE_NAME = re.compile(r"name\s*=\s*\"([^\"]+)\"\s*")
 
 _ReadText = Callable[[str, str, Dependencies], None]
@@ -116,6 +120,9 @@ def _read(
 
 
 def _load_toml(text: str) -> dict[str, Any]:
+    for line in text.splitlines():
+        if line.count(".") > MAX_KEY_DOTS and _STRING.sub("", line).count(".") > MAX_KEY_DOTS:
+            raise ManifestUnreadable("nested too deeply")
     try:
         return tomllib.loads(text)
     except ValueError as error:
@@ -193,6 +200,8 @@ def _read_toml_lock(text: str, path: str, found: Dependencies) -> None:
 
 
 def _read_setup_cfg(text: str, path: str, found: Dependencies) -> None:
+    # The reader's pattern for an option needs time that grows with the square of a run of spaces.
+    text = _SPACES_INSIDE.sub(" ", text)
     parser = configparser.RawConfigParser(strict=False)
     try:
         parser.read_string(text)

@@ -17,7 +17,7 @@ from typing import Protocol
 from packaging.requirements import InvalidRequirement, Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
-from packaging.version import InvalidVersion, Version
+from packaging.version import Version
 
 from referee.tools.dependencies.model import Declaration, Dependencies
 
@@ -94,7 +94,7 @@ def add_requirement(text: str, path: str, line: int | None, found: Dependencies)
         return
     try:
         normal = str(Version(version))
-    except InvalidVersion:
+    except ValueError:  # InvalidVersion, or a number of more digits than Python turns into one
         found.fail(f"{requirement.name}=={version}", "not a version that PEP 440 knows")
         return
     found.add(Declaration(str(canonicalize_name(requirement.name)), normal, path, line))
