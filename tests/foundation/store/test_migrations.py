@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import psycopg
@@ -12,16 +13,16 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, create_engine, pool
 
-import referee.analysis.tables
-import referee.apps.tables
-import referee.foundation.access.tables
-import referee.foundation.jobs.tables  # noqa: F401 - importing a room's tables registers them
+from referee.app import ALL_TABLES
 from referee.core.errors import Conflict, Unavailable
 from referee.foundation.settings import Settings, load_settings
 from referee.foundation.store import Base, open_database
 from referee.foundation.store.database import database_url_of, read_database_url
 from referee.foundation.store.migrating import downgrade, find_head, list_revisions, make_config, migrate
 from referee.foundation.store.schemas import describe_schema, list_differences
+
+for tables in ALL_TABLES:
+    import_module(tables)
 
 
 @pytest.fixture

@@ -36,6 +36,16 @@ else:
     sys.path.insert(0, str(Path(__file__).parent))
     import privileges  # type: ignore[import-not-found,no-redef]
 
+__all__ = [
+    "PORT",
+    "SOCKET_PATH_MAX_BYTES",
+    "SUPERUSER",
+    "Supervisor",
+    "SupervisorError",
+    "main",
+    "read_server_state",
+]
+
 SUPERUSER = "postgres"
 PORT = 5432
 SOCKET_PATH_MAX_BYTES = 107

@@ -1,0 +1,268 @@
+"""What holds for every page, whichever room it is of: on an empty home, and on one full of hostile names and texts.
+
+The pages are those that the application has routes for, so a new one is under these rules by itself.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from fastapi.routing import iter_route_contexts
+
+from referee.foundation.settings import Settings, load_settings
+from referee.web_app import create_web_app
+
+MAX_PAGE_BYTES = 100_000
+"""Compressed: what a page may weigh."""
+MAX_ROWS_COUNT = 200
+"""The longest list that is not paged, the measurements of an analysis."""
+NOT_PAGES = {"/ui/jump", "/ui/live"}
+"""Answers for the script of the pages."""
+HAS_NO_DATA = {"/ui/login"}
+"""Pages without a JSON twin, since they show nothing that is stored."""
+TABS = ("findings", "measurements", "artifacts")
+
+HOSTILE_NAME = "<img src=x onerror=alert(1)> & \u202egnp.py"
+HOSTILE_CODE = f"""import subprocess
+PASSWORD = "</script><script>alert(1)</script>"
+password = "{"long" * 2_500}"
+subprocess.call("ls " + PASSWORD, shell=True)  # nosec B607
+eval(PASSWORD)
+"""
+
+
+@dataclass
+class PageFacts(HTMLParser):
+    """What of a page the rules are about."""
+
+    titles: list[str] = field(default_factory=list)
+    headings_count: int = 0
+    twins: list[str] = field(default_factory=list)
+    inline: list[str] = field(default_factory=list)
+    ids: Counter[str] = field(default_factory=Counter)
+    rows_count: int = 0
+    polite_count: int = 0
+    _is_in_title: bool = False
+
+    @classmethod
+    def read(cls, text: str) -> PageFacts:
+        """Return the facts of a page."""
+        facts = cls()
+        HTMLParser.__init__(facts)
+        facts.feed(text)
+        return facts
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        values = {name: value or "" for name, value in attrs}
+        self._is_in_title = tag == "title" and not self.titles
+        self.headings_count += tag == "h1"
+        self.rows_count += tag == "tr"
+        self.polite_count += values.get("aria-live") == "polite"
+        if tag == "link" and values.get("rel") == "alternate":
+            self.twins.append(values["href"])
+        if (tag == "script" and "src" not in values) or tag == "style":
+            self.inline.append(tag)
+        self.inline += [name for name in values if name == "style" or name.startswith("on")]
+        if "id" in values:
+            self.ids[values["id"]] += 1
+
+    def handle_data(self, data: str) -> None:
+        if self._is_in_title:
+            self.titles.append(data)
+            self._is_in_title = False
+
+
+@dataclass(frozen=True)
+class Visit:
+    """One page as it was answered, with its twin."""
+
+    answer: httpx.Response
+    twin: httpx.Response | None
+
+    @property
+    def facts(self) -> PageFacts:
+        """What the rules are about."""
+        return PageFacts.read(self.answer.text)
+
+
+def list_page_paths() -> list[str]:
+    """Return the paths of all pages, as the application knows them."""
+    with tempfile.TemporaryDirectory() as home:
+        app = create_web_app(load_settings(home=Path(home)))
+    return sorted(
+        {
+            route.path
+            for route in iter_route_contexts(app.routes)
+            if route.path.startswith("/ui/")
+            and "GET" in (route.methods or ())
+            and route.path not in NOT_PAGES
+        }
+    )
+
+
+PATHS = list_page_paths()
+PLAIN_PATHS = [path for path in PATHS if "{" not in path]
+
+
+@pytest.fixture(scope="module")
+def empty_home(tmp_path_factory: pytest.TempPathFactory, tools_dir: Path) -> Mapping[str, Visit]:
+    """Every page without a parameter, on a home without anything."""
+    settings = load_settings(
+        home=tmp_path_factory.mktemp("empty"), tools_dir=tools_dir, database_idle_stop_s=0.0
+    )
+    return asyncio.run(visit_all(settings, None))
+
+
+@pytest.fixture(scope="module")
+def filled_home(tmp_path_factory: pytest.TempPathFactory, tools_dir: Path) -> Mapping[str, Visit]:
+    """Every page, on a home with one analysis of an app that is as hostile as names and texts can be."""
+    subject = tmp_path_factory.mktemp("models") / "models" / "hostile-model" / "app1"
+    subject.mkdir(parents=True)
+    (subject / HOSTILE_NAME).write_text(HOSTILE_CODE)
+    settings = load_settings(
+        home=tmp_path_factory.mktemp("filled"), tools_dir=tools_dir, database_idle_stop_s=0.0
+    )
+    return asyncio.run(visit_all(settings, subject))
+
+
+async def visit_all(settings: Settings, subject: Path | None) -> Mapping[str, Visit]:
+    """Open the application, analyse a subject if there is one, and fetch the pages with their twins."""
+    app: FastAPI = create_web_app(settings)
+    transport = httpx.ASGITransport(app)
+    async with (
+        app.router.lifespan_context(app),
+        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", timeout=60) as client,
+    ):
+        if subject is None:
+            return {path: await visit(client, path) for path in PLAIN_PATHS}
+        parameters = await fill(client, subject)
+        return {
+            address: await visit(client, address)
+            for path in PATHS
+            for tab in (TABS if "{tab}" in path else ("",))
+            for address in [path.format_map({**parameters, "tab": tab})]
+        }
+
+
+async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
+    """Analyse the subject, dismiss a finding, verify, and return an id for each parameter of a path."""
+    accepted = await client.post("/v1/analyses", json={"path": str(subject), "tools": ["bandit", "radon"]})
+    analysis_id = accepted.json()["analysis_id"]
+    await wait_for(client, f"/v1/analyses/{analysis_id}", "state", {"completed"})
+    findings = (await client.get("/v1/findings", params={"filter": "message:longlong"})).json()
+    assert findings["total_count"] == 1
+    finding_id = findings["items"][0]["finding_id"]
+    verification = (await client.post("/v1/integrity")).json()["job_id"]
+    await wait_for(client, f"/v1/jobs/{verification}", "state", {"succeeded"})
+    app_id = (await client.get("/v1/apps")).json()["items"][0]["app_id"]
+    return {
+        "analysis_id": analysis_id,
+        "finding_id": finding_id,
+        "job_id": verification,
+        "app_id": app_id,
+        "name": "bandit",
+    }
+
+
+async def wait_for(client: httpx.AsyncClient, path: str, key: str, words: set[str]) -> None:
+    """Return when a value is one of the words."""
+    async with asyncio.timeout(120):
+        while (await client.get(path)).json()[key] not in words:
+            await asyncio.sleep(0.1)
+
+
+async def visit(client: httpx.AsyncClient, path: str) -> Visit:
+    """Fetch a page, and its twin if it names one."""
+    answer = await client.get(path, headers={"Accept": "text/html"})
+    twins = PageFacts.read(answer.text).twins
+    return Visit(answer, await client.get(twins[0]) if twins else None)
+
+
+def test_every_room_has_its_pages_under_these_rules() -> None:
+    rooms = {path.split("/")[2] for path in PATHS}
+    assert rooms >= {"", "analyses", "apps", "findings", "integrity", "jobs", "system", "tools"}
+
+
+@pytest.fixture(params=["empty_home", "filled_home"])
+def visits(request: pytest.FixtureRequest) -> Mapping[str, Visit]:
+    """The pages of one home."""
+    found: Mapping[str, Visit] = request.getfixturevalue(request.param)
+    return found
+
+
+def test_every_page_is_answered(visits: Mapping[str, Visit]) -> None:
+    assert {path: visit.answer.status_code for path, visit in visits.items()} == dict.fromkeys(visits, 200)
+
+
+def test_every_page_has_a_title_of_its_own_and_one_heading(visits: Mapping[str, Visit]) -> None:
+    assert [
+        path
+        for path, visit in visits.items()
+        if not re.fullmatch(r".+ · Referee", "".join(visit.facts.titles), re.DOTALL)
+    ] == []
+    assert {path: visit.facts.headings_count for path, visit in visits.items()} == dict.fromkeys(visits, 1)
+
+
+def test_every_page_that_shows_data_has_a_json_twin_that_answers(visits: Mapping[str, Visit]) -> None:
+    twins = {path: visit.twin for path, visit in visits.items() if path not in HAS_NO_DATA}
+    assert {
+        path: None if twin is None else (twin.status_code, twin.headers["content-type"])
+        for path, twin in twins.items()
+    } == dict.fromkeys(twins, (200, "application/json"))
+
+
+def test_no_page_has_a_script_or_style_in_it(visits: Mapping[str, Visit]) -> None:
+    assert {path: visit.facts.inline for path, visit in visits.items() if visit.facts.inline} == {}
+
+
+def test_every_page_has_the_strict_policy(visits: Mapping[str, Visit]) -> None:
+    policies = {visit.answer.headers["content-security-policy"] for visit in visits.values()}
+    assert [policy for policy in policies if "unsafe" in policy or "default-src 'none'" not in policy] == []
+
+
+def test_no_id_is_given_twice(visits: Mapping[str, Visit]) -> None:
+    repeated = {
+        path: [name for name, count in visit.facts.ids.items() if count > 1] for path, visit in visits.items()
+    }
+    assert {path: names for path, names in repeated.items() if names} == {}
+
+
+def test_every_list_is_bounded_and_no_page_is_heavy(visits: Mapping[str, Visit]) -> None:
+    assert {
+        path: visit.facts.rows_count
+        for path, visit in visits.items()
+        if visit.facts.rows_count > MAX_ROWS_COUNT
+    } == {}
+    weights = {path: len(gzip.compress(visit.answer.content)) for path, visit in visits.items()}
+    assert {path: weight for path, weight in weights.items() if weight > MAX_PAGE_BYTES} == {}
+
+
+def test_every_page_announces_politely(visits: Mapping[str, Visit]) -> None:
+    assert {path: visit.facts.polite_count for path, visit in visits.items()} == dict.fromkeys(visits, 1)
+
+
+def test_an_empty_list_says_what_it_is_and_how_to_fill_it(empty_home: Mapping[str, Visit]) -> None:
+    lists = ["/ui/", "/ui/analyses", "/ui/apps", "/ui/findings", "/ui/integrity"]
+    texts = {path: empty_home[path].answer.text for path in lists}
+    assert [
+        path for path, text in texts.items() if 'class="empty"' not in text or "referee " not in text
+    ] == []
+
+
+def test_hostile_text_is_shown_as_text(filled_home: Mapping[str, Visit]) -> None:
+    pages = "".join(visit.answer.text for visit in filled_home.values())
+    assert "&lt;img src=x onerror=alert(1)&gt;" in pages
+    assert "<img src=x" not in pages
+    assert "<script>alert" not in pages
+    assert "\u202e" not in pages
