@@ -100,15 +100,9 @@ def list_page_paths() -> list[str]:
     """Return the paths of all pages, as the application knows them."""
     with tempfile.TemporaryDirectory() as home:
         app = create_web_app(load_settings(home=Path(home)))
-    return sorted(
-        {
-            route.path
-            for route in iter_route_contexts(app.routes)
-            if route.path.startswith("/ui/")
-            and "GET" in (route.methods or ())
-            and route.path not in NOT_PAGES
-        }
-    )
+    gets = [route for route in iter_route_contexts(app.routes) if "GET" in (route.methods or ())]
+    paths = {route.path or "" for route in gets}
+    return sorted(path for path in paths if path.startswith("/ui/") and path not in NOT_PAGES)
 
 
 PATHS = list_page_paths()
