@@ -42,7 +42,7 @@ def empty(folder: Path) -> str:
 
 
 def nameless(_: Path) -> str:
-    return ""
+    return " "
 
 
 def file(folder: Path) -> str:
@@ -87,7 +87,7 @@ def name_not_utf8(folder: Path) -> bytes:
 
 
 def name_too_long(folder: Path) -> str:
-    return str(folder / ("x" * 5_000))
+    return str(folder / ("x" * 3_000))
 
 
 def too_many_files(folder: Path) -> str:
