@@ -58,7 +58,9 @@ def finish(
 ) -> subprocess.CompletedProcess[str]:
     """Wait for a command's end, which must be one of the allowed ones."""
     stdout, stderr = process.communicate(timeout=540)
-    assert process.returncode in allowed, f"{process.args!r} ended with {process.returncode}: {stdout}{stderr}"
+    assert process.returncode in allowed, (
+        f"{process.args!r} ended with {process.returncode}: {stdout}{stderr}"
+    )
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
 
 
