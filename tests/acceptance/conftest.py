@@ -94,6 +94,14 @@ class AnalysedSamples:
         assert answer.status_code == 200, answer.text
         return answer.text
 
+    def export(self, sample: AnalysedApp, export_format: str) -> bytes:
+        """Return one sample's analysis in an export format."""
+        answer = self.client.get(
+            f"/v1/analyses/{sample.analysis_id}/export", params={"format": export_format}
+        )
+        assert answer.status_code == 200, answer.text
+        return answer.content
+
     def list_all(self, path: str, filter: str = "") -> list[dict[str, Any]]:
         """Return every item of a list, page by page."""
         page = self.get(path, filter=filter, limit=500)
