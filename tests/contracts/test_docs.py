@@ -70,6 +70,12 @@ def test_every_route_is_in_the_docs() -> None:
     assert sorted(rows) == sorted(expected)
 
 
+def test_every_operation_has_an_id_of_its_own() -> None:
+    operations = [one for path in reference.open_api()["paths"].values() for one in path.values()]
+    ids = [one["operationId"] for one in operations]
+    assert sorted(ids) == sorted(set(ids))
+
+
 def test_every_metric_is_in_the_docs() -> None:
     names = re.findall(r"^\| `(referee_\w+)`", read("metrics.md"), re.MULTILINE)
     assert names == [name for name, _, _, _ in reference.list_metrics()]

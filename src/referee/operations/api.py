@@ -133,7 +133,7 @@ def _add_jobs(router: APIRouter, application: GetApplication) -> None:
         return answer_page(request, response, page, JobModel.of)
 
     @router.get("/v1/jobs/{job_id}", tags=["jobs"])
-    async def get_one(job_id: JobId, principal: PrincipalParameter) -> JobDetailModel:
+    async def get_job_detail(job_id: JobId, principal: PrincipalParameter) -> JobDetailModel:
         """Return a job with its progress, its error and its children."""
         async with application().database.reading() as session:
             job = await get_job(session, job_id, project_id=principal.project_id)

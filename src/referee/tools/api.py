@@ -16,14 +16,14 @@ def create_api() -> APIRouter:
     router = APIRouter(prefix="/v1")
 
     @router.get("/analysis-tools", tags=["tools"])
-    async def list_tools(principal: PrincipalParameter) -> PageModel[ToolModel]:
+    async def list_analysis_tools(principal: PrincipalParameter) -> PageModel[ToolModel]:
         """List every tool with its parameters and presets."""
         del principal  # the catalogue is the same for everybody who may ask
         items = [ToolModel.of(description) for description in describe_tools()]
         return PageModel(items=items, total_count=len(items), limit=max(1, len(items)), next_cursor=None)
 
     @router.get("/analysis-tools/{name}", tags=["tools"])
-    async def get_one(name: str, principal: PrincipalParameter) -> ToolModel:
+    async def get_analysis_tool(name: str, principal: PrincipalParameter) -> ToolModel:
         """Return one tool with its parameters and presets."""
         del principal
         return ToolModel.of(get_tool(name).describe())
