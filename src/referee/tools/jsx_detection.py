@@ -8,10 +8,13 @@ from typing import Final
 __all__ = ["find_jsx_line"]
 
 _QUOTED: Final = re.compile(
-    r"""//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"|'(?:\\.|[^'\\\n])*'|`(?:\\.|[^`\\])*`""", re.DOTALL
+    r"""//[^\n]*|/\*.*?(?:\*/|\Z)|"(?:\\.|[^"\\\n])*+"|'(?:\\.|[^'\\\n])*+'|`(?:\\.|[^`\\])*+(?:`|\Z)""",
+    re.DOTALL,
 )
+"""What is left open goes on to the end: without that, each opening is a reason to read all the rest."""
 _OPENING: Final = re.compile(
-    r"(?:^|[(\[{=>?:&|,;]|\breturn|\bdefault|\byield)\s*<(?:>|[A-Za-z_$][\w$.:-]*(?=[\s/>]))", re.MULTILINE
+    r"(?:^|[(\[{=>?:&|,;]|\breturn|\bdefault|\byield)[^\S\n]*<(?:>|[A-Za-z_$][\w$.:-]*(?=[\s/>]))",
+    re.MULTILINE,
 )
 _CLOSING: Final = re.compile(r"</[A-Za-z_$>]|/>")
 

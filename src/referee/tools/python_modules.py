@@ -9,6 +9,7 @@ imports start from, and every file is in exactly one group.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +18,13 @@ from pathlib import PurePosixPath
 __all__ = ["ModuleGroup", "group_modules"]
 
 _IMPORT = re.compile(
-    rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*)[\w.]*[ \t]+import\b|import[ \t]+([A-Za-z_][\w., \t]*))", re.M
+    rb"^[ \t]*(?:from[ \t]+([A-Za-z_]\w*+)[\w.]*+[ \t]+import\b|import[ \t]+([A-Za-z_][\w., \t]*))", re.M
 )
 MAX_GROUPS = 24
 """Groups checked one by one; what lies beyond shares groups, so that a folder of 500 small
 scripts does not start the checker 500 times."""
+MAX_SHARED_TRIED = 50
+"""Shared runs that a further group is offered to: keeps the time for hostile layouts linear."""
 
 
 @dataclass(slots=True)
@@ -44,15 +47,16 @@ def group_modules(paths: Sequence[str], read: Callable[[str], bytes]) -> list[Mo
     folders = _Folders(paths, read)
     groups: list[ModuleGroup] = []
     by_base: defaultdict[str, list[ModuleGroup]] = defaultdict(list)
+    counts: defaultdict[tuple[str, str], int] = defaultdict(int)
     for path in sorted(paths):
         base = folders.base_of(path)
         module = _module_of(path, base)
-        group = next((one for one in by_base[base] if module not in one.paths), None)
-        if group is None:
-            group = ModuleGroup([base])
-            by_base[base].append(group)
-            groups.append(group)
-        group.paths[module] = path
+        index = counts[base, module]  # files of one name are in as many groups, from the first on
+        counts[base, module] += 1
+        if index == len(by_base[base]):
+            by_base[base].append(ModuleGroup([base]))
+            groups.append(by_base[base][-1])
+        by_base[base][index].paths[module] = path
     return _merge_small(groups)
 
 
@@ -67,6 +71,7 @@ class _Folders:
         self._packages = {
             folder for folder, files in self._files.items() if any(_is_init(path) for path in files)
         }
+        self._sorted_packages = sorted(self._packages)
         self._names = {folder: {_stem(path) for path in files} for folder, files in self._files.items()}
         for folder in self._packages:
             self._names.setdefault(_parent(folder), set()).add(_stem(folder))
@@ -103,11 +108,16 @@ class _Folders:
         """Whether a file of ``base`` imports a module that lies beside it and not in ``outer``."""
         own = self._names.get(base, set()) - self._names.get(outer, set())
         wanted: set[str] = set()
-        for folder, files in self._files.items():
-            if folder == base or (folder.startswith(f"{base}/") and folder in self._packages):
-                for path in files:
-                    wanted |= self._imports_of(path)
+        for folder in (base, *self._packages_below(base)):
+            for path in self._files[folder]:
+                wanted |= self._imports_of(path)
         return bool(own & wanted)
+
+    def _packages_below(self, folder: str) -> Sequence[str]:
+        first = bisect_left(self._sorted_packages, f"{folder}/")
+        return self._sorted_packages[
+            first : bisect_left(self._sorted_packages, f"{folder}0")
+        ]  # "0" follows "/"
 
     def _imports_of(self, path: str) -> set[str]:
         if path not in self._imports:
@@ -129,30 +139,48 @@ def _merge_small(groups: list[ModuleGroup]) -> list[ModuleGroup]:
     """Let the smallest groups share one another's run when there are too many."""
     ordered = sorted(groups, key=lambda group: (-len(group.paths), group.bases))
     kept, rest = ordered[:MAX_GROUPS], ordered[MAX_GROUPS:]
-    shared: list[ModuleGroup] = []
+    shared: list[_SharedRun] = []
     for group in rest:
-        target = next((one for one in shared if _can_share(one, group)), None)
+        target = next((one for one in shared[:MAX_SHARED_TRIED] if one.can_take(group)), None)
         if target is None:
-            shared.append(ModuleGroup(list(group.bases), dict(group.paths)))
-        else:
-            target.bases += group.bases
-            target.paths |= group.paths
-    return sorted([*kept, *shared], key=lambda group: group.bases)
+            target = _SharedRun(ModuleGroup([]))
+            shared.append(target)
+        target.take(group)
+    return sorted([*kept, *(one.group for one in shared)], key=lambda group: group.bases)
 
 
-def _can_share(one: ModuleGroup, other: ModuleGroup) -> bool:
-    nested = any(_is_nested(first, second) for first in one.bases for second in other.bases)
-    return not nested and not _top_names(one.paths) & _top_names(other.paths)
+@dataclass(slots=True)
+class _SharedRun:
+    """Small groups that share one run: no base lies in another, and no name is there twice."""
+
+    group: ModuleGroup
+    _bases: set[str] = field(default_factory=set)
+    _outer: set[str] = field(default_factory=set)
+    """Every folder around a base."""
+    _names: set[str] = field(default_factory=set)
+
+    def can_take(self, group: ModuleGroup) -> bool:
+        is_nested = any(
+            base in self._bases or base in self._outer or not self._bases.isdisjoint(_folders_around(base))
+            for base in group.bases
+        )
+        return not is_nested and self._names.isdisjoint(_top_names(group.paths))
+
+    def take(self, group: ModuleGroup) -> None:
+        self.group.bases += group.bases
+        self.group.paths |= group.paths
+        self._bases.update(group.bases)
+        self._names |= _top_names(group.paths)
+        for base in group.bases:
+            self._outer |= _folders_around(base)
 
 
-def _is_nested(first: str, second: str) -> bool:
-    return (
-        first == second
-        or not first
-        or not second
-        or first.startswith(f"{second}/")
-        or second.startswith(f"{first}/")
-    )
+def _folders_around(folder: str) -> set[str]:
+    around = set()
+    while folder:
+        folder = _parent(folder)
+        around.add(folder)
+    return around
 
 
 def _top_names(modules: Iterable[str]) -> set[str]:

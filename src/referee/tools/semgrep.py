@@ -119,9 +119,8 @@ _SEVERITIES: Final = {
     "LOW": Severity.low,
 }
 _RAN_OUT: Final = frozenset({"Timeout", "Fixpoint timeout"})
-_NOSEM: Final = re.compile(
-    r"(?:#|//|/\*|<!--)[^\n]*?\bnosem(?:grep)?\b(?:\s*[:=]\s*([\w.,\- ]+))?", re.IGNORECASE
-)
+_COMMENT: Final = re.compile(r"#|//|/\*|<!--")
+_NOSEM: Final = re.compile(r"\bnosem(?:grep)?\b(?:\s*[:=]\s*([\w.,\- ]+))?", re.IGNORECASE)
 _CWE: Final = re.compile(r"(\d+)")
 
 
@@ -231,9 +230,11 @@ def _find_nosem(path: Path) -> dict[str, JsonValue]:
         return {}
     found: dict[str, JsonValue] = {}
     for number, line in enumerate(data.decode("utf-8", errors="replace").split("\n"), start=1):
-        if match := _NOSEM.search(line):
+        comment = _COMMENT.search(line)
+        match = _NOSEM.search(line, comment.end()) if comment else None
+        if comment and match:
             # Alone on its line, a comment speaks of the next one.
-            found[str(number + 1 if not line[: match.start()].strip() else number)] = (
+            found[str(number + 1 if not line[: comment.start()].strip() else number)] = (
                 match.group(1) or ""
             ).strip()
     return found
