@@ -6,7 +6,18 @@ from collections.abc import AsyncIterator, Mapping
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, case, func, literal_column, or_, select
+from sqlalchemy import (
+    ColumnElement,
+    Row,
+    Select,
+    and_,
+    case,
+    func,
+    literal_column,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.tables import (
@@ -43,6 +54,8 @@ __all__ = [
     "list_occurrences",
     "stream_occurrences",
 ]
+
+_FACET_VALUES_MAX_COUNT: Final = 20
 
 FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
     "state": FilterField.of_enum(FindingState, "State of the finding; is:open says the same."),
@@ -125,7 +138,7 @@ async def list_findings(
         await session.scalar(
             select(func.count())
             .select_from(FindingRow)
-            .join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+            .outerjoin(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
             .where(*conditions)
         )
         or 0
@@ -168,20 +181,15 @@ async def count_finding_facets(
         "subject": SubjectRow.__table__.c.name,
         "suppressed": _yes_or_no(FindingRow.is_suppressed.is_(True)),
     }
+    counted = (
+        select().select_from(FindingRow).outerjoin(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
+    )
     facets = {}
-    for field, column in columns.items():
-        conditions = _finding_conditions(project_id, None if where is None else where.without(field))
-        rows = await session.execute(
-            select(column, func.count())
-            .select_from(FindingRow)
-            .join(SubjectRow, SubjectRow.subject_id == FindingRow.subject_id)
-            .where(*conditions)
-            .group_by(column)
-            .order_by(func.count().desc(), column)
-            .limit(20)
-        )
-        facets[field] = tuple(Facet(field, str(value), count) for value, count in rows)
-    return facets
+    for fields in _group_facets(columns, where):
+        conditions = _finding_conditions(project_id, None if where is None else where.without(fields[0]))
+        chosen = {field: columns[field] for field in fields}
+        facets.update(await _count_facets(session, counted.where(*conditions), chosen))
+    return {field: facets[field] for field in columns}
 
 
 async def count_findings_by_state(session: AsyncSession, project_id: UUID) -> dict[FindingState, int]:
@@ -275,17 +283,9 @@ async def list_occurrences(
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Occurrence]:
     """Return what one analysis found, worst first."""
-    conditions = [OccurrenceRow.analysis_id == analysis_id]
-    if where is not None:
-        conditions.append(to_where(where, OCCURRENCE_COLUMNS))
-    total_count = (
-        await session.scalar(
-            select(func.count()).select_from(
-                _select_occurrences().where(*conditions).with_only_columns(OccurrenceRow.ordinal).subquery()
-            )
-        )
-        or 0
-    )
+    conditions = _occurrence_conditions(analysis_id, where)
+    counted = _select_counted_occurrences().where(*conditions).with_only_columns(func.count())
+    total_count = await session.scalar(counted) or 0
     statement = (
         _select_occurrences()
         .where(*conditions)
@@ -322,27 +322,18 @@ async def count_occurrence_facets(
 
     Each key is counted under the filter without its own terms.
     """
-    facets = {}
     columns: dict[str, ColumnElement[Any]] = {
         "severity": OccurrenceRow.__table__.c.severity,
         "state": FindingRow.__table__.c.state,
         "tool": ToolRunRow.__table__.c.tool,
         "suppressed": _yes_or_no(OccurrenceRow.suppression.is_not(None)),
     }
-    for field, column in columns.items():
-        conditions = [OccurrenceRow.analysis_id == analysis_id]
-        if where is not None:
-            conditions.append(to_where(where.without(field), OCCURRENCE_COLUMNS))
-        rows = await session.execute(
-            _select_occurrences()
-            .where(*conditions)
-            .with_only_columns(column, func.count())
-            .group_by(column)
-            .order_by(func.count().desc(), column)
-            .limit(20)
-        )
-        facets[field] = tuple(Facet(field, str(value), count) for value, count in rows)
-    return facets
+    facets = {}
+    for fields in _group_facets(columns, where):
+        conditions = _occurrence_conditions(analysis_id, None if where is None else where.without(fields[0]))
+        chosen = {field: columns[field] for field in fields}
+        facets.update(await _count_facets(session, _select_counted_occurrences().where(*conditions), chosen))
+    return {field: facets[field] for field in columns}
 
 
 async def stream_occurrences(session: AsyncSession, analysis_id: UUID) -> AsyncIterator[Occurrence]:
@@ -371,6 +362,42 @@ async def list_finding_occurrences(
     return tuple(_occurrence(row) for row in rows)
 
 
+def _group_facets(columns: Mapping[str, object], where: Filter | None) -> list[list[str]]:
+    """Return the fields in groups that are counted under the same filter, so that each group takes one pass."""
+    groups: dict[str, list[str]] = {}
+    for field in columns:
+        groups.setdefault("" if where is None else str(where.without(field)), []).append(field)
+    return list(groups.values())
+
+
+async def _count_facets(
+    session: AsyncSession, counted: Select[Any], columns: Mapping[str, ColumnElement[Any]]
+) -> dict[str, tuple[Facet, ...]]:
+    """Count the values of all columns in one pass over the rows, most first."""
+    values = list(columns.values())
+    value = case(*((func.grouping(column) == 0, column) for column in values))
+    field = case(
+        *((func.grouping(column) == 0, literal_column(f"'{name}'")) for name, column in columns.items())
+    )
+    sets = func.grouping_sets(*(tuple_(column) for column in values))
+    count = func.count()
+    place = func.row_number().over(partition_by=field, order_by=(count.desc(), value)).label("place")
+    ranked = (
+        counted.with_only_columns(field.label("field"), value.label("value"), count.label("count"), place)
+        .group_by(sets)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(ranked.c.field, ranked.c.value, ranked.c.count)
+        .where(ranked.c.place <= _FACET_VALUES_MAX_COUNT)
+        .order_by(ranked.c.field, ranked.c.place)
+    )
+    found: dict[str, list[Facet]] = {name: [] for name in columns}
+    for name, facet_value, facet_count in rows:
+        found[name].append(Facet(name, str(facet_value), facet_count))
+    return {name: tuple(facets) for name, facets in found.items()}
+
+
 def _yes_or_no(condition: ColumnElement[bool]) -> ColumnElement[str]:
     """Return a flag as the words that a filter knows it by."""
     return case((condition, literal_column("'yes'")), else_=literal_column("'no'"))
@@ -381,6 +408,23 @@ def _finding_conditions(project_id: UUID, where: Filter | None) -> list[ColumnEl
     if where is not None:
         conditions.append(to_where(where, FINDING_COLUMNS))
     return conditions
+
+
+def _occurrence_conditions(analysis_id: UUID, where: Filter | None) -> list[ColumnElement[bool]]:
+    conditions: list[ColumnElement[bool]] = [OccurrenceRow.analysis_id == analysis_id]
+    if where is not None:
+        conditions.append(to_where(where, OCCURRENCE_COLUMNS))
+    return conditions
+
+
+def _select_counted_occurrences() -> Select[Any]:
+    """Outer joins, as the database leaves out those that a count does not need. Every row has its partners."""
+    return (
+        select(OccurrenceRow.ordinal)
+        .select_from(OccurrenceRow)
+        .outerjoin(FindingRow, FindingRow.finding_id == OccurrenceRow.finding_id)
+        .outerjoin(ToolRunRow, ToolRunRow.tool_run_id == OccurrenceRow.tool_run_id)
+    )
 
 
 def _finding(row: Row[FindingRow, str]) -> Finding:
