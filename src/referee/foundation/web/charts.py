@@ -124,6 +124,10 @@ def render_bar_chart(
             parts.append(_rect(x, middle - _BAR_HEIGHT / 2, width, segment.tone, caption))
             x += width
         parts.append(_text(x + 8, middle, format_value(bar.total), "chart-value"))
+    if all(len(bar.segments) == 1 for bar in bars):
+        # Each bar's own label says what it is: a legend would only repeat it.
+        totals = [[bar.label, format_value(bar.total)] for bar in bars]
+        return _figure(title, len(bars) * _ROW_HEIGHT, parts, ["", unit or "value"], totals, [], unit)
     names = list(dict.fromkeys((s.label, s.tone) for bar in bars for s in bar.segments))
     heads = ["", *(name for name, _ in names)]
     rows = [
@@ -256,9 +260,12 @@ def _figure(
     legend: Sequence[tuple[str, Tone]],
     unit: str,
 ) -> Markup:
+    drawn = Markup("").join(parts)
+    # What is in an image cannot be reached, so a drawing with links is a group.
+    role = "group" if "<a " in drawn else "img"
     drawing = Markup(
-        '<svg class="chart-drawing" viewBox="0 0 {} {}" role="img" aria-label="{}">{}</svg>'
-    ).format(_WIDTH, _round(max(height, _ROW_HEIGHT)), title, Markup("").join(parts))
+        '<svg class="chart-drawing" viewBox="0 0 {} {}" role="{}" aria-label="{}">{}</svg>'
+    ).format(_WIDTH, _round(max(height, _ROW_HEIGHT)), role, title, drawn)
     keys = Markup("").join(
         Markup('<li><span class="chart-key tone-{}"></span>{}</li>').format(tone, name)
         for name, tone in legend
