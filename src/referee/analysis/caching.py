@@ -17,7 +17,6 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.results import PreparedOccurrence, RawStream, ToolRunResult, digest_json
 from referee.analysis.tables import (
-    ClusterRow,
     FindingRow,
     MeasurementRow,
     OccurrenceRow,
@@ -29,6 +28,7 @@ from referee.core.sources import SourceSnapshot
 from referee.core.vocabulary import Confidence, ExitMeaning, Outcome, ParseState, Severity
 from referee.foundation.store import Artifact
 from referee.tools.contract import ToolDescription, ToolPlan
+from referee.tools.fingerprints import compute_cluster_key
 
 __all__ = ["compute_cache_key", "find_cached_runs", "load_cached_result"]
 
@@ -73,17 +73,16 @@ async def load_cached_result(session: AsyncSession, tool_run_id: UUID) -> ToolRu
     ).scalar_one()
     rows = (
         await session.execute(
-            select(OccurrenceRow, FindingRow.fingerprint, ClusterRow.cluster_key)
+            select(OccurrenceRow, FindingRow.fingerprint)
             .join(FindingRow, FindingRow.finding_id == OccurrenceRow.finding_id)
-            .outerjoin(ClusterRow, ClusterRow.cluster_id == FindingRow.cluster_id)
             .where(OccurrenceRow.tool_run_id == tool_run_id)
             .order_by(OccurrenceRow.ordinal)
         )
     ).all()
-    occurrences = tuple(_occurrence(row, fingerprint, cluster_key) for row, fingerprint, cluster_key in rows)
+    occurrences = tuple(_occurrence(row, fingerprint) for row, fingerprint in rows)
     sources = {
         row.path: Artifact(row.source_sha256, 0, "text/plain")
-        for row, _, _ in rows
+        for row, _ in rows
         if row.path is not None and row.source_sha256 is not None
     }
     return ToolRunResult(
@@ -114,7 +113,7 @@ async def load_cached_result(session: AsyncSession, tool_run_id: UUID) -> ToolRu
     )
 
 
-def _occurrence(row: OccurrenceRow, fingerprint: str, cluster_key: str | None) -> PreparedOccurrence:
+def _occurrence(row: OccurrenceRow, fingerprint: str) -> PreparedOccurrence:
     location = None
     if row.path is not None:
         location = Location(row.path, row.start_line, row.start_column, row.end_line, row.end_column)
@@ -133,7 +132,11 @@ def _occurrence(row: OccurrenceRow, fingerprint: str, cluster_key: str | None) -
         properties=row.properties_json,
     )
     return PreparedOccurrence(
-        finding=finding, fingerprint=fingerprint, cluster_key=cluster_key, code_line=row.code_line
+        finding=finding,
+        fingerprint=fingerprint,
+        # Computed again: the finding may have moved, or left its cluster, since.
+        cluster_key=compute_cluster_key(row.path, row.start_line, row.cwe_ids),
+        code_line=row.code_line,
     )
 
 

@@ -20,6 +20,7 @@ from xml.sax.saxutils import escape, quoteattr
 from referee.analysis.finding_queries import stream_occurrences
 from referee.analysis.queries import get_analysis, list_manifest_entries, list_tool_runs
 from referee.analysis.running import AnalysisRoom
+from referee.analysis.sarif_logs import load_sarif_logs
 from referee.analysis.views import Analysis, Occurrence, ToolRun
 from referee.core.errors import Conflict
 from referee.core.findings import JsonValue
@@ -78,10 +79,8 @@ async def export_analysis(
                 )
             return await room.artifacts.read_bytes(primary.sha256)
         if export_format == "sarif":
-            logs = [
-                await room.artifacts.read_bytes(run.sarif_sha256) for run in tool_runs if run.sarif_sha256
-            ]
-            return await asyncio.to_thread(_merge_sarif, logs)
+            logs = await load_sarif_logs(room, analysis, tool_runs)
+            return await asyncio.to_thread(_merge_sarif, tuple(logs.values()))
         occurrences = [occurrence async for occurrence in stream_occurrences(session, analysis_id)]
     if export_format == "csv":
         return await asyncio.to_thread(_render_csv, occurrences)

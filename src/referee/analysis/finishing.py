@@ -34,6 +34,7 @@ from referee.analysis.result_files import (
     results_folder,
 )
 from referee.analysis.running import AnalysisRoom
+from referee.analysis.sarif_logs import load_sarif_logs
 from referee.analysis.sealing import (
     ANALYSIS_COLUMNS,
     MEASUREMENTS_MAX_COUNT,
@@ -130,9 +131,7 @@ async def finish_analysis(
         measurements = await list_measurements(session, analysis_id, limit=MEASUREMENTS_MAX_COUNT)
         occurrences = [occurrence async for occurrence in stream_occurrences(session, analysis_id)]
         sources = await _source_entries(session, analysis_id)
-    sarif_logs = {
-        run.tool: await room.artifacts.read_bytes(run.sarif_sha256) for run in tool_runs if run.sarif_sha256
-    }
+    sarif_logs = await load_sarif_logs(room, analysis, tool_runs)
     result = await asyncio.to_thread(
         render_result_files, analysis, tool_runs, occurrences, measurements, sarif_logs
     )
