@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 from typing import Annotated
 
@@ -27,6 +26,8 @@ def list_command(
     project: Annotated[str, typer.Option("--project", help="Slug of the project.")] = "default",
 ) -> None:
     """List apps by model and number."""
+    import asyncio
+
     from referee.apps.service import list_apps
     from referee.core.ids import format_id
     from referee.core.pages import Page
