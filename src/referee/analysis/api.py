@@ -28,11 +28,12 @@ from referee.analysis.models import (
 from referee.analysis.overview import read_overview
 from referee.analysis.requests import AnalysisRequest
 from referee.analysis.running import AnalysisRoom
-from referee.core.errors import NotFound
+from referee.core.errors import Forbidden, NotFound
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.access import Principal
 from referee.foundation.jobs import JobEngine
+from referee.foundation.settings import Settings
 from referee.foundation.web.answers import (
     CursorParameter,
     IdempotencyKey,
@@ -43,8 +44,9 @@ from referee.foundation.web.answers import (
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
+from referee.foundation.web.sessions import is_loopback_host
 
-__all__ = ["create_api"]
+__all__ = ["check_roots", "create_api"]
 
 GetRoom: TypeAlias = Callable[[], AnalysisRoom]
 GetEngine: TypeAlias = Callable[[], JobEngine]
@@ -98,6 +100,20 @@ def get_actor(principal: Principal) -> str:
     return "local user" if principal.key_id is None else f"key {principal.key_id.hex}"
 
 
+def check_roots(settings: Settings) -> None:
+    """Refuse to read this machine's folders for others until somebody says which.
+
+    Raises:
+        Forbidden: The server listens beyond loopback and no roots are set.
+    """
+    if not settings.allowed_roots and not is_loopback_host(settings.host):
+        raise Forbidden(
+            "source.roots_unset",
+            "This server listens beyond its own machine, and nobody has said which folders it may read.",
+            "Set REFEREE_ALLOWED_ROOTS to the folders that hold apps, and start it again.",
+        )
+
+
 def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
     """Return the routes of analyses and findings."""
     router = APIRouter(prefix="/v1")
@@ -137,6 +153,7 @@ def _add_analyses(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         request = AnalysisRequest(
             **{**body.model_dump(), "tools": tuple(body.tools)}, idempotency_key=idempotency_key
         )
+        check_roots(room().settings)
         analysis = await service.create_analysis(room(), engine(), principal.project_id, request)
         response.headers["Location"] = f"/v1/analyses/{analysis.analysis_id}"
         return AnalysisModel.of(analysis)

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from referee.analysis.running import AnalysisRoom
     from referee.analysis.views import Analysis, ToolRun
+    from referee.core.vocabulary import Severity
     from referee.foundation.jobs import JobEngine
     from referee.foundation.settings import Settings
     from referee.foundation.store import Database
@@ -123,7 +124,7 @@ def analyze(
         is_cache_allowed=is_cache_allowed,
     )
 
-    async def run(application: AnalysisApplication, project_id: UUID) -> tuple[Analysis, tuple[ToolRun, ...]]:
+    async def run(application: AnalysisApplication, project_id: UUID) -> tuple[Analysis, int]:
         from referee.analysis.following import follow_analysis
         from referee.analysis.service import create_analysis
 
@@ -132,14 +133,13 @@ def analyze(
             application.database, project_id, analysis.analysis_id, _console(stderr=True)
         )
         await _print_result(application, project_id, ended, output_format)
-        return ended
+        return ended[0], await _count_failing(application, analysis.analysis_id, threshold)
 
-    analysis, _ = _run(ctx, project, run, is_worker=None)
+    analysis, failing_count = _run(ctx, project, run, is_worker=None)
     if analysis.state.value != "completed":
         raise typer.Exit(EXIT_INCOMPLETE)
-    if threshold is not None and any(
-        analysis.severities.of(severity) for severity in type(threshold) if severity.rank >= threshold.rank
-    ):
+    if failing_count:
+        typer.echo(f"{failing_count} findings are {fail_on} or worse.", err=True)
         raise typer.Exit(EXIT_FINDINGS)
 
 
@@ -368,6 +368,23 @@ def _set_link(ctx: typer.Context, finding: str, project: str, *, is_linked: bool
 
     _run(ctx, project, change)
     typer.echo("The finding may be linked again." if is_linked else "The finding stands alone.", err=True)
+
+
+async def _count_failing(
+    application: AnalysisApplication, analysis_id: UUID, threshold: Severity | None
+) -> int:
+    """Count what fails a build: neither dismissed by a person nor suppressed in the code."""
+    if threshold is None:
+        return 0
+    from referee.analysis.finding_queries import OCCURRENCE_FIELDS, list_occurrences
+    from referee.foundation.web.filters import parse_filter
+
+    words = f"severity:>={threshold.value} -state:dismissed -is:suppressed"
+    async with application.database.reading() as session:
+        page = await list_occurrences(
+            session, analysis_id, where=parse_filter(words, OCCURRENCE_FIELDS), limit=1
+        )
+    return page.total_count
 
 
 async def _print_result(

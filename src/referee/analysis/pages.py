@@ -10,7 +10,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import RedirectResponse, Response
 
 from referee.analysis import finding_queries, queries, service
-from referee.analysis.api import AnalysisId, GetEngine, GetRoom
+from referee.analysis.api import AnalysisId, GetEngine, GetRoom, check_roots
 from referee.analysis.exports import EXPORT_FORMATS
 from referee.analysis.finding_pages import add_finding_pages, build_panel
 from referee.analysis.overview import read_overview
@@ -67,6 +67,10 @@ def create_pages(room: GetRoom, engine: GetEngine) -> APIRouter:
 
 
 def _add_overview(router: APIRouter, room: GetRoom) -> None:
+    @router.get("/")
+    async def redirect_home() -> Response:
+        return RedirectResponse("/ui/", 307)
+
     @router.get("/ui/")
     async def show_overview(request: Request, principal: PrincipalParameter) -> Response:
         async with room().database.reading() as session:
@@ -120,6 +124,7 @@ def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> Non
                 number=_read_number(number),
                 is_cache_allowed=not is_fresh,
             )
+            check_roots(room().settings)
             analysis = await service.create_analysis(room(), engine(), principal.project_id, wanted)
         except RefereeError as error:
             return await _show_form(request, {**entered, "is_fresh": is_fresh}, error)
