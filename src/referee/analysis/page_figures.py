@@ -111,10 +111,10 @@ def build_severity_bars(severities: Sequence[Facet]) -> list[Bar]:
 def build_outcome_bars(outcomes: Sequence[Facet]) -> list[Bar]:
     """Return what became of tool runs: a bar for each tool."""
     by_tool: dict[str, list[Segment]] = {}
-    for facet in outcomes:
+    for facet in sorted(outcomes, key=lambda facet: facet.value != Outcome.succeeded):
         tone = _OUTCOME_TONES.get(Outcome(facet.value), "bad")
         by_tool.setdefault(facet.field, []).append(Segment(facet.value.replace("_", " "), facet.count, tone))
-    return [Bar(tool, tuple(segments), f"/ui/tools/{tool}") for tool, segments in by_tool.items()]
+    return [Bar(tool, tuple(segments), f"/ui/tools/{tool}") for tool, segments in sorted(by_tool.items())]
 
 
 def build_tool_spans(analysis: Analysis, tool_runs: Sequence[ToolRun]) -> tuple[list[Span], float]:

@@ -167,13 +167,13 @@ def build_occurrence_list(
     page: Page[Occurrence],
     facets: Mapping[str, Sequence[Facet]],
     *,
-    title: str,
+    analysis: Analysis,
     twin_url: str,
     live_topic: str,
 ) -> ListView:
     """Return the findings of one analysis as a list."""
     return ListView(
-        title=title,
+        title="Findings of this analysis",
         noun="findings",
         query=query,
         columns=_OCCURRENCE_COLUMNS,
@@ -193,15 +193,24 @@ def build_occurrence_list(
         total_count=page.total_count,
         limit=page.limit,
         next_cursor=page.next_cursor,
-        empty=EmptyState(
-            "Nothing found",
-            "No tool of this analysis reports anything. The ledger says what each of them examined.",
-        ),
+        empty=_nothing_found(analysis),
         facets=_finding_facets(query, facets),
         twin_url=twin_url,
         fields=OCCURRENCE_FIELDS,
         live_topic=live_topic,
         caption="Findings of this analysis, worst first",
+    )
+
+
+def _nothing_found(analysis: Analysis) -> EmptyState:
+    """Return why an analysis has no findings: that nothing was found is said only when tools looked."""
+    if not analysis.state.is_final:
+        return EmptyState("Nothing found yet", "Findings appear here as soon as their tool ends.")
+    if analysis.complete_count == 0:
+        return EmptyState("Findings are not known", "No tool came to a result. The ledger says why.")
+    return EmptyState(
+        "Nothing found",
+        "No tool that came to a result reports anything. The ledger says what each of them examined.",
     )
 
 

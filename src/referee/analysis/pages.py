@@ -283,7 +283,7 @@ async def _add_occurrences(
         query,
         page,
         facets,
-        title="Findings of this analysis",
+        analysis=analysis,
         twin_url=context["twin_url"],
         live_topic=context["topic"],
     )
