@@ -45,12 +45,12 @@ check: setup ## Format, lint, types and the direction of imports
 test: setup ## Run the default tests: real database, real tools, real browser
 	@sh scripts/system-packages bwrap:bubblewrap chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
-	@$(BIN)/pytest -n $(WORKERS) -m "not slow"
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) -m "not slow"
 
 test-all: setup ## Run every test, the slow ones too
 	@sh scripts/system-packages bwrap:bubblewrap chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
-	@$(BIN)/pytest -n $(WORKERS)
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS)
 
 bench: setup ## Measure speed and size; results are printed and kept in bench/results
 	@$(BIN)/referee tool install
