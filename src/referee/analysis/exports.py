@@ -39,6 +39,7 @@ EXPORT_FORMATS: Final[dict[ExportFormat, tuple[str, str]]] = {
 }
 """Format → media type and file ending."""
 
+_FORMULA_STARTS: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "\0", "＝", "＋", "－", "＠")
 _CSV_COLUMNS: Final = (
     "severity",
     "tool",
@@ -91,9 +92,9 @@ def neutralise_formula(text: str) -> str:
     """Return text that a spreadsheet will not take for a formula.
 
     Source:
-        OWASP ASVS 5.0, 1.2.10 (CSV and formula injection).
+        OWASP ASVS 5.0, 1.2.10, and OWASP's page on CSV injection, which adds line feeds and full-width forms.
     """
-    return f"'{text}" if text.startswith(("=", "+", "-", "@", "\t", "\r", "\0")) else text
+    return f"'{text}" if text.startswith(_FORMULA_STARTS) else text
 
 
 def _is_primary(name: str) -> bool:
