@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import socket
+import subprocess
 import time
 from pathlib import Path
 
@@ -270,6 +271,86 @@ def test_sweep_removes_only_what_is_old_and_not_needed(source: Path, snapshots: 
     assert (needed.root.is_dir(), old.root.is_dir(), fresh.root.is_dir()) == (True, False, True)
     with pytest.raises(NotFound):
         load_snapshot(render_listing(old), snapshots)
+
+
+def test_copies_can_be_entered_whatever_the_umask_and_not_be_listed(source: Path, snapshots: Path) -> None:
+    write(source, "a/b/app.py")
+    before = os.umask(0o077)
+    try:
+        snapshot = take_snapshot(source, snapshots, WIDE, name="demo")
+    finally:
+        os.umask(before)
+    modes = [
+        path.stat().st_mode & 0o777 for path in (snapshots, snapshot.root, *sorted(snapshot.root.rglob("*")))
+    ]
+    assert [oct(mode) for mode in modes] == ["0o711", "0o755", "0o755", "0o755", "0o444"]
+
+
+def test_paths_longer_than_an_index_can_hold_are_left_out(source: Path, snapshots: Path) -> None:
+    write(source, "app.py")
+    folder = source
+    for _ in range(8):
+        folder = folder / ("long-" * 40)
+        folder.mkdir()
+        (folder / "inner.py").write_bytes(b"x = 1\n")
+    snapshot = take_snapshot(source, snapshots, WIDE, name="demo")
+    assert len(snapshot.files) == 6
+    assert [entry.reason for entry in snapshot.excluded] == ["unreadable"]
+
+
+def test_file_that_fails_while_it_is_read_is_left_out(source: Path, snapshots: Path) -> None:
+    """Memory of the reading process: a regular file of /proc that opens, and whose first byte cannot be read."""
+    with pytest.raises(InvalidInput, match="unreadable"):
+        take_snapshot(
+            Path("/proc/self/task").resolve() / str(os.getpid()) / "attr", snapshots, WIDE, name="proc"
+        )
+
+
+def test_entries_that_are_left_out_have_a_limit_too(source: Path, snapshots: Path) -> None:
+    write(source, "app.py")
+    for number in range(60):
+        (source / f"link{number}").symlink_to("app.py")
+    narrow = SourceLimits(files_count=6, total_bytes=1_000, file_bytes=1_000)
+    with pytest.raises(PayloadTooLarge, match="more than 60 files, folders and links"):
+        take_snapshot(source, snapshots, narrow, name="demo")
+
+
+def test_excluded_folders_without_end_are_counted_to_a_depth(source: Path, snapshots: Path) -> None:
+    write(source, "app.py")
+    write(source, "node_modules/x.js")
+    home = Path.cwd()
+    try:
+        os.chdir(source / "node_modules")
+        for _ in range(1_200):
+            os.mkdir("d")  # noqa: PTH102 - deeper than a path may be long
+            os.chdir("d")
+    finally:
+        os.chdir(home)
+    snapshot = take_snapshot(source, snapshots, WIDE, name="demo")
+    subprocess.run(["rm", "-rf", str(source)], check=True)  # pytest's own removal ends at this depth
+    assert excluded(snapshot) == {"node_modules": ("vendored", 1)}
+
+
+def test_folder_that_became_a_link_after_it_was_checked_is_refused(
+    source: Path, snapshots: Path, tmp_path: Path
+) -> None:
+    write(source, "inner/app.py")
+    checked = source / "inner"
+    source.rename(tmp_path / "elsewhere")
+    source.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(InvalidInput) as caught:
+        take_snapshot(checked, snapshots, WIDE, name="demo")
+    assert caught.value.code == "source.unreadable"
+
+
+def test_copy_that_is_being_removed_is_not_taken_for_whole(source: Path, snapshots: Path) -> None:
+    write(source, "app.py")
+    first = take_snapshot(source, snapshots, WIDE, name="demo")
+    os.utime(first.root, (0, 0))
+    sweep_snapshots(snapshots, frozenset())
+    again = take_snapshot(source, snapshots, WIDE, name="demo")
+    assert (again.root / "app.py").is_file()
+    assert [entry.name for entry in snapshots.iterdir()] == [again.source_digest]
 
 
 def test_sweep_of_a_home_without_snapshots_removes_nothing(snapshots: Path) -> None:

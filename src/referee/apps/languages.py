@@ -12,7 +12,7 @@ from typing import Final
 
 from referee.core.sources import ExclusionReason, Language
 
-__all__ = ["HEAD_BYTES", "classify_content", "classify_folder", "language_of"]
+__all__ = ["FOLDER_SIGNS", "HEAD_BYTES", "classify_content", "classify_folder", "language_of"]
 
 HEAD_BYTES: Final = 65_536
 """Bytes looked at to tell binary and minified files: enough for several of the longest sane lines."""
@@ -53,6 +53,10 @@ _FOLDERS: Final[dict[str, ExclusionReason]] = {
 
 _FOLDERS_UNLESS_SOURCE: Final = ("dist", "build", "out", "coverage")
 """Build output by habit, but also names of real packages: kept when they hold an ``__init__.py``."""
+
+
+FOLDER_SIGNS: Final = ("__init__.py", "pyvenv.cfg")
+"""Names directly inside a folder that say what it is."""
 
 
 def language_of(path: str) -> Language:

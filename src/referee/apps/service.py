@@ -52,6 +52,8 @@ _APP_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "created": AppRow.__table__.c.created_at,
 }
 
+_MAX_PATH_BYTES: Final = 2_000
+"""An index entry of the database holds at most 2,704 bytes, and a subject is found by its path."""
 _MODEL_SLUG: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9._-]{0,119}$")
 
 
@@ -93,14 +95,7 @@ def locate_source(
         InvalidInput: The path is empty, absent, no folder, unreadable, a loop of links or outside the
             allowed roots; or only one of ``model`` and ``number`` is given, or they are malformed.
     """
-    path = _resolve_folder(text)
-    roots = [root.resolve() for root in allowed_roots]
-    if roots and not any(path == root or root in path.parents for root in roots):
-        raise InvalidInput(
-            "source.outside_roots",
-            f"The folder {str(path)!r} lies outside the folders this server may read.",
-            "Use a folder below one of REFEREE_ALLOWED_ROOTS, or add it there.",
-        )
+    path = _resolve_folder(text, [root.resolve() for root in allowed_roots])
     if (model is None) != (number is None):
         raise InvalidInput(
             "app.incomplete",
@@ -192,11 +187,16 @@ async def count_apps(session: AsyncSession, project_id: UUID) -> int:
     )
 
 
-def _resolve_folder(text: str) -> Path:
+def _resolve_folder(text: str, roots: Sequence[Path]) -> Path:
     if not text.strip() or "\0" in text:
         raise InvalidInput("source.path_empty", "No folder was named.", "Give the path of the app's folder.")
     try:
+        # First where it would lie: of what is outside, not even whether it is there is told.
+        _check_roots(Path(text).expanduser().resolve(), roots)
         path = Path(text).expanduser().resolve(strict=True)
+        _check_roots(path, roots)
+    except UnicodeEncodeError as error:
+        raise _not_utf8(repr(text)) from error
     except FileNotFoundError as error:
         raise InvalidInput("source.absent", f"There is no folder {text!r}.", "Check the path.") from error
     except (OSError, RuntimeError) as error:
@@ -216,12 +216,31 @@ def _resolve_folder(text: str) -> Path:
     try:
         str(path).encode()
     except UnicodeEncodeError as error:
+        raise _not_utf8(repr(os.fsencode(path))) from error
+    if len(str(path).encode()) > _MAX_PATH_BYTES:
         raise InvalidInput(
-            "source.path_not_utf8",
-            f"The name of the folder {os.fsencode(path)!r} is not UTF-8.",
-            "Rename it or name it through a link.",
-        ) from error
+            "source.path_too_long",
+            f"The path of the folder has more than {_MAX_PATH_BYTES:,} bytes.",
+            "Move it to a shorter path.",
+        )
     return path
+
+
+def _check_roots(path: Path, roots: Sequence[Path]) -> None:
+    if roots and not any(path == root or root in path.parents for root in roots):
+        raise InvalidInput(
+            "source.outside_roots",
+            f"The folder {str(path)!r} lies outside the folders this server may read.",
+            "Use a folder below one of REFEREE_ALLOWED_ROOTS, or add it there.",
+        )
+
+
+def _not_utf8(name: str) -> InvalidInput:
+    return InvalidInput(
+        "source.path_not_utf8",
+        f"The name of the folder {name} is not UTF-8.",
+        "Rename it or name it through a link.",
+    )
 
 
 def _recognise_app(path: Path) -> tuple[str | None, int | None]:

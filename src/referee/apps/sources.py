@@ -12,6 +12,7 @@ language a file is in (``languages.py``).
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import json
@@ -21,10 +22,17 @@ import stat
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from io import FileIO
 from pathlib import Path
 from typing import Final
 
-from referee.apps.languages import HEAD_BYTES, classify_content, classify_folder, language_of
+from referee.apps.languages import (
+    FOLDER_SIGNS,
+    HEAD_BYTES,
+    classify_content,
+    classify_folder,
+    language_of,
+)
 from referee.core.errors import InvalidInput, NotFound, PayloadTooLarge, StorageFull, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
@@ -40,6 +48,13 @@ _MAX_DEPTH: Final = 64
 """Folders below folders; deeper than any real project, far from the system's path limit."""
 _MAX_NAME_BYTES: Final = 255
 """A percent-encoded name may be three times as long as the file's own; this is what filesystems take."""
+_MAX_PATH_BYTES: Final = 1_024
+"""A manifest names source files in an index whose entries hold at most 2,704 bytes."""
+_ENTRIES_FOR_EACH_FILE: Final = 10
+"""Entries looked at for each file that may be kept: what is left out costs time too."""
+_MAX_COUNTED: Final = 50_000
+"""Entries counted below one excluded folder."""
+_MAX_COUNTED_IN_ALL: Final = 1_000_000
 _MAX_EXCLUDED_NAMED: Final = 1_000
 """Excluded files kept by name; beyond it they are counted under their folder."""
 _SWEEP_AGE_S: Final = 3_600.0
@@ -66,6 +81,10 @@ class _Copy:
     files: list[SourceFile] = field(default_factory=list)
     excluded: list[ExcludedPath] = field(default_factory=list)
     total_bytes: int = 0
+    entries_count: int = 0
+    """Entries looked at, kept or not."""
+    counted_count: int = 0
+    """Entries counted below excluded folders."""
 
     def exclude(self, path: str, reason: ExclusionReason, files_count: int) -> None:
         if len(self.excluded) < _MAX_EXCLUDED_NAMED:
@@ -95,10 +114,11 @@ def take_snapshot(source: Path, snapshots_dir: Path, limits: SourceLimits, *, na
     staging = snapshots_dir / f".staging-{new_id().hex}"
     try:
         snapshots_dir.mkdir(parents=True, exist_ok=True)
-        staging.mkdir(mode=0o755)
+        snapshots_dir.chmod(0o711)  # a tool may enter the copy it is given, and find no other one
+        _make_folder(staging)
         copy = _Copy(staging, limits)
         try:
-            descriptor = os.open(source, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+            descriptor = _open_source(source)
         except OSError as error:
             raise _unreadable(source, error) from error
         try:
@@ -161,14 +181,15 @@ def load_snapshot(listing: bytes, snapshots_dir: Path) -> SourceSnapshot:
         raise InvalidInput("source.listing_unknown", "The source listing has an unknown schema.", "")
     digest = str(data["source_digest"])
     root = snapshots_dir / digest
-    if not root.is_dir():
+    try:
+        os.utime(root)
+    except FileNotFoundError as error:
         raise NotFound(
             "source.snapshot_missing",
             "The copy of the source that this analysis was made from is no longer on disk.",
             "Start a new analysis of the same folder.",
             source_digest=digest,
-        )
-    os.utime(root)
+        ) from error
     raw_files, raw_excluded = data["files"], data["excluded"]
     assert isinstance(raw_files, list) and isinstance(raw_excluded, list)  # noqa: S101 - checked by the schema
     return SourceSnapshot(
@@ -183,6 +204,8 @@ def load_snapshot(listing: bytes, snapshots_dir: Path) -> SourceSnapshot:
 def sweep_snapshots(snapshots_dir: Path, keep: frozenset[str]) -> int:
     """Remove copies that no unfinished analysis needs and nobody used for an hour.
 
+    A copy loses its name before it loses its files: a half removed one is never taken for whole.
+
     Args:
         snapshots_dir: Where copies lie.
         keep: Source digests in use.
@@ -194,11 +217,21 @@ def sweep_snapshots(snapshots_dir: Path, keep: frozenset[str]) -> int:
     if not snapshots_dir.is_dir():
         return 0
     for entry in sorted(snapshots_dir.iterdir()):
-        if entry.name in keep or time.time() - entry.lstat().st_mtime < _SWEEP_AGE_S:
+        if entry.name in keep or not _is_old(entry):
             continue
-        _remove_tree(entry)
+        doomed = snapshots_dir / f".swept-{new_id().hex}"
+        entry.rename(doomed)
+        if not _is_old(doomed):  # somebody has taken it up in this moment
+            with contextlib.suppress(OSError):  # or has made another one in its place
+                doomed.rename(entry)
+                continue
+        _remove_tree(doomed)
         removed_count += 1
     return removed_count
+
+
+def _is_old(path: Path) -> bool:
+    return time.time() - path.lstat().st_mtime >= _SWEEP_AGE_S
 
 
 def printable_name(name: bytes) -> str:
@@ -216,13 +249,11 @@ def _encode_character(character: str) -> str:
 
 
 def _copy_folder(descriptor: int, prefix: str, copy: _Copy, *, depth: int) -> None:
-    with os.scandir(descriptor) as scan:
-        entries = sorted(scan, key=lambda entry: entry.name)
-    for entry in entries:
+    for entry in _list_entries(descriptor, copy):
         path = f"{prefix}{printable_name(os.fsencode(entry.name))}"
         if entry.is_symlink():
             copy.exclude(path, "symlink", 1)
-        elif len(path.rsplit("/", 1)[-1].encode()) > _MAX_NAME_BYTES:
+        elif len(path.rsplit("/", 1)[-1].encode()) > _MAX_NAME_BYTES or len(path.encode()) > _MAX_PATH_BYTES:
             copy.exclude(path, "unreadable", 1)
         elif entry.is_dir(follow_symlinks=False):
             _enter_folder(descriptor, entry.name, path, copy, depth=depth)
@@ -232,6 +263,22 @@ def _copy_folder(descriptor: int, prefix: str, copy: _Copy, *, depth: int) -> No
             copy.exclude(path, "special_file", 1)
 
 
+def _list_entries(descriptor: int, copy: _Copy) -> list[os.DirEntry[str]]:
+    limit_count = copy.limits.files_count * _ENTRIES_FOR_EACH_FILE
+    entries = []
+    with os.scandir(descriptor) as scan:
+        for entry in scan:
+            copy.entries_count += 1
+            if copy.entries_count > limit_count:
+                raise PayloadTooLarge(
+                    "source.too_many_entries",
+                    f"The folder holds more than {limit_count:,} files, folders and links.",
+                    "Name a smaller folder, or raise REFEREE_MAX_SUBJECT_FILES_COUNT.",
+                )
+            entries.append(entry)
+    return sorted(entries, key=lambda entry: entry.name)
+
+
 def _enter_folder(parent: int, name: str, path: str, copy: _Copy, *, depth: int) -> None:
     try:
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=parent)
@@ -239,9 +286,13 @@ def _enter_folder(parent: int, name: str, path: str, copy: _Copy, *, depth: int)
         copy.exclude(path, "unreadable", 0)
         return
     try:
-        reason = classify_folder(name, frozenset(os.listdir(descriptor)))  # noqa: PTH208 - by descriptor, not by path
+        signs = frozenset(sign for sign in FOLDER_SIGNS if _has_entry(descriptor, sign))
+        reason = classify_folder(name, signs)
         if reason is not None:
-            copy.exclude(path, reason, _count_files(descriptor))
+            budget = min(_MAX_COUNTED, _MAX_COUNTED_IN_ALL - copy.counted_count)
+            files_count, looked_count = _count_files(descriptor, budget)
+            copy.counted_count += looked_count
+            copy.exclude(path, reason, files_count)
         elif depth >= _MAX_DEPTH:
             copy.exclude(path, "too_large", 0)
         else:
@@ -264,31 +315,88 @@ def _copy_file(parent: int, name: str, path: str, copy: _Copy) -> None:
         if status.st_size > copy.limits.file_bytes:
             copy.exclude(path, "too_large", 1)
             return
-        head = reader.read(HEAD_BYTES)
+        try:
+            head = _read(reader, HEAD_BYTES)
+        except _ReadingFailed:
+            copy.exclude(path, "unreadable", 1)
+            return
         reason = classify_content(path, head, status.st_size)
         if reason is not None:
             copy.exclude(path, reason, 1)
             return
         _check_room(copy, status.st_size)
         target = copy.target / path
-        target.parent.mkdir(parents=True, exist_ok=True)
+        _make_folder(target.parent)
         digest, size_bytes = hashlib.sha256(), 0
-        with target.open("xb") as writer:
-            for chunk in _chunks(head, reader, copy.limits.file_bytes):
-                digest.update(chunk)
-                writer.write(chunk)
-                size_bytes += len(chunk)
+        try:
+            with target.open("xb") as writer:
+                for chunk in _chunks(head, reader, copy.limits.file_bytes):
+                    digest.update(chunk)
+                    writer.write(chunk)
+                    size_bytes += len(chunk)
+        except _ReadingFailed:
+            target.unlink()
+            copy.exclude(path, "unreadable", 1)
+            return
         target.chmod(0o444)
+    _check_room(copy, size_bytes)  # again: it may have grown while it was read
     copy.total_bytes += size_bytes
     copy.files.append(SourceFile(path, size_bytes, digest.hexdigest(), language_of(path)))
 
 
-def _chunks(head: bytes, reader: object, limit_bytes: int) -> Iterator[bytes]:
+class _ReadingFailed(Exception):
+    """A file of the source could be opened and not read; the copy goes on without it."""
+
+
+def _read(reader: FileIO, size_bytes: int) -> bytes:
+    try:
+        data = reader.read(size_bytes)
+    except OSError as error:
+        raise _ReadingFailed from error
+    if data is None:  # a special file that would have to be waited for
+        raise _ReadingFailed
+    return data
+
+
+def _open_source(source: Path) -> int:
+    """Open the folder without following a link that was put into its path after it was checked."""
+    passing = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW
+    descriptor = os.open(source.anchor, passing)
+    try:
+        for part in source.parts[1:]:
+            inner = os.open(part, passing, dir_fd=descriptor)
+            os.close(descriptor)
+            descriptor = inner
+        return os.open(".", os.O_RDONLY | os.O_DIRECTORY, dir_fd=descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _make_folder(path: Path) -> None:
+    """Make a folder of the copy that tools can enter, whatever the umask."""
+    missing = []
+    while not path.exists():
+        missing.append(path)
+        path = path.parent
+    for folder in reversed(missing):
+        folder.mkdir()
+        folder.chmod(0o755)
+
+
+def _has_entry(descriptor: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=descriptor, follow_symlinks=False)
+    except OSError:
+        return False
+    return True
+
+
+def _chunks(head: bytes, reader: FileIO, limit_bytes: int) -> Iterator[bytes]:
     """Yield the file's bytes, at most the limit even when it grows while it is read."""
     read_bytes = len(head)
     yield head
     while read_bytes < limit_bytes:
-        chunk: bytes = reader.read(min(_CHUNK_BYTES, limit_bytes - read_bytes))  # type: ignore[attr-defined]
+        chunk = _read(reader, min(_CHUNK_BYTES, limit_bytes - read_bytes))
         if not chunk:
             return
         read_bytes += len(chunk)
@@ -310,15 +418,28 @@ def _check_room(copy: _Copy, size_bytes: int) -> None:
         )
 
 
-def _count_files(descriptor: int, *, budget: int = 50_000) -> int:
-    """Return how many files lie below an excluded folder, at most ``budget``."""
-    count = 0
-    for _, folders, names, _ in os.fwalk(".", dir_fd=descriptor, follow_symlinks=False):
-        count += len(names)
-        if count >= budget:
-            folders.clear()
-            return budget
-    return count
+def _count_files(descriptor: int, budget: int, *, depth: int = 0) -> tuple[int, int]:
+    """Return how many files lie below an excluded folder, and how many entries were looked at: at most ``budget``."""
+    files_count = looked_count = 0
+    with os.scandir(descriptor) as scan:
+        for entry in scan:
+            if looked_count >= budget:
+                break
+            looked_count += 1
+            if not entry.is_dir(follow_symlinks=False):
+                files_count += 1
+            elif depth < _MAX_DEPTH:
+                with contextlib.suppress(OSError):
+                    inner = os.open(
+                        entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=descriptor
+                    )
+                    try:
+                        found = _count_files(inner, budget - looked_count, depth=depth + 1)
+                    finally:
+                        os.close(inner)
+                    files_count += found[0]
+                    looked_count += found[1]
+    return files_count, looked_count
 
 
 def _digest_of(files: tuple[SourceFile, ...]) -> str:
@@ -333,10 +454,14 @@ def _publish(staging: Path, final: Path) -> None:
     try:
         staging.rename(final)
     except OSError:
+        try:
+            os.utime(final)  # first: from here on it is not swept
+        except FileNotFoundError:
+            staging.rename(final)
+            return
         if not final.is_dir():
             raise
         _remove_tree(staging)
-        os.utime(final)
 
 
 def _remove_tree(path: Path) -> None:
