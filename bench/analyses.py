@@ -15,6 +15,7 @@ from referee.analysis.queries import get_analysis, list_tool_runs
 from referee.app import Application, open_application
 from referee.core.vocabulary import Outcome
 from referee.foundation.access import get_project
+from referee.foundation.logs import configure_logs
 from referee.foundation.settings import load_settings
 
 __all__ = ["measure_analysis"]
@@ -40,6 +41,7 @@ async def _measure(folder: Path) -> list[Measured]:
         log_level="error",
         database_idle_stop_s=0.0,
     )
+    configure_logs(settings)
     async with open_application(settings, is_worker=True) as application:
         project_id = (await get_project(application.database, "default")).project_id
         await _analyse(application, project_id, app, is_cache_allowed=False)  # warms file caches

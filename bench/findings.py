@@ -28,6 +28,7 @@ from referee.core.findings import Coverage, Location, ToolFinding, ToolReport
 from referee.core.findings import Rule as ToolRule
 from referee.core.vocabulary import Confidence, ExitMeaning, Outcome, ParseState, Severity
 from referee.foundation.access import get_project
+from referee.foundation.logs import configure_logs
 from referee.foundation.settings import Settings, load_settings
 from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
 from referee.web_app import create_web_app
@@ -48,6 +49,7 @@ def measure_findings() -> list[Measured]:
         settings = load_settings(
             home=folder / "home", tools_dir=tools_dir(), log_level="error", database_idle_stop_s=2.0
         )
+        configure_logs(settings)
         app = folder / "app"
         app.mkdir()
         for number in range(FILES_COUNT):
