@@ -97,7 +97,7 @@ _DESCRIPTION = ToolDescription(
     limits=Limits(wall_s=300),
     exit_codes={0: ExitMeaning.clean, 1: ExitMeaning.error, 2: ExitMeaning.usage_error},
     identity_fields=(),
-    cost_s=2.2,
+    cost_s=3.1,
 )  # fmt: skip
 
 

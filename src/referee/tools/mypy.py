@@ -106,7 +106,7 @@ _DESCRIPTION = ToolDescription(
     limits=Limits(wall_s=600),
     exit_codes={0: ExitMeaning.clean, 1: ExitMeaning.error},
     identity_fields=(),
-    cost_s=3.0,
+    cost_s=1.5,
 )
 
 

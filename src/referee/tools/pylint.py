@@ -166,7 +166,7 @@ _DESCRIPTION = ToolDescription(
         for code in range(64)
     },
     identity_fields=("object",),
-    cost_s=6.0,
+    cost_s=2.6,
 )
 
 

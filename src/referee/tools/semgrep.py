@@ -106,7 +106,7 @@ _DESCRIPTION = ToolDescription(
         4: ExitMeaning.usage_error, 5: ExitMeaning.usage_error, 7: ExitMeaning.usage_error,
     },
     identity_fields=(),
-    cost_s=4.0,
+    cost_s=3.2,
 )  # fmt: skip
 
 _SEVERITIES: Final = {
