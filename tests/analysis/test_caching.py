@@ -185,7 +185,9 @@ async def test_only_success_is_reused(database_settings: Settings, subject: Path
             for outcome, tool in pairs:
                 result = replace(make_result(make_report()), outcome=outcome, cache_key=outcome.value)
                 assert await record_tool_run(session, planned.keys[tool], result)
-            found = await find_cached_runs(session, [outcome.value for outcome in Outcome])
+            found = await find_cached_runs(
+                session, [outcome.value for outcome in Outcome], project_id=planned.project_id
+            )
 
     assert found == {"succeeded": planned.keys[dict(pairs)[Outcome.succeeded]].tool_run_id}
 

@@ -178,6 +178,7 @@ def _add_analyses(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
     async def retry_analysis(analysis_id: AnalysisId, principal: PrincipalParameter) -> AnalysisModel:
         """Analyse the same subject again."""
         principal.require("write")
+        check_roots(room().settings)
         return AnalysisModel.of(
             await service.retry_analysis(room(), engine(), principal.project_id, analysis_id)
         )
@@ -333,7 +334,7 @@ def _add_overview(router: APIRouter, room: GetRoom) -> None:
                 "artifact.not_found", "The analysis has no such artifact.", "Look at its manifest."
             )
         ending = entry.name.rsplit("/", 1)[-1].rpartition(".")[2]
-        name = f"{sha256[:16]}.{ending}" if ending.isalnum() else sha256[:16]
+        name = f"{sha256[:16]}.{ending}" if ending.isascii() and ending.isalnum() else sha256[:16]
         return Response(
             await room().artifacts.read_bytes(sha256),
             media_type="application/octet-stream",

@@ -17,6 +17,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.results import PreparedOccurrence, RawStream, ToolRunResult, digest_json
 from referee.analysis.tables import (
+    AnalysisRow,
     FindingRow,
     MeasurementRow,
     OccurrenceRow,
@@ -52,11 +53,18 @@ def compute_cache_key(
     )
 
 
-async def find_cached_runs(session: AsyncSession, cache_keys: Sequence[str]) -> dict[str, UUID]:
-    """Return the latest original tool run that succeeded, for each key that has one."""
+async def find_cached_runs(
+    session: AsyncSession, cache_keys: Sequence[str], *, project_id: UUID
+) -> dict[str, UUID]:
+    """Return the project's latest original tool run that succeeded, for each key that has one.
+
+    Projects share no answers: one could tell from an answer that another has the same source.
+    """
     rows = await session.execute(
         select(ToolRunRow.cache_key, ToolRunRow.tool_run_id)
+        .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
         .where(
+            AnalysisRow.project_id == project_id,
             ToolRunRow.cache_key.in_(cache_keys),
             ToolRunRow.outcome == Outcome.succeeded.value,
             ToolRunRow.cached_from_tool_run_id.is_(None),

@@ -20,13 +20,14 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import case, select, text, update
+from sqlalchemy import Select, case, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.finding_queries import stream_occurrences
 from referee.analysis.metrics import ANALYSES
 from referee.analysis.queries import get_analysis, list_measurements, list_tool_runs
+from referee.analysis.recording import lock_subject
 from referee.analysis.result_files import (
     ResultFiles,
     render_folder_manifest,
@@ -57,32 +58,61 @@ MANIFEST_SCHEMA_VERSION: Final = "1.0"
 log = structlog.get_logger("referee.analysis")
 
 _MARK_FIXED = """
-WITH complete_runs AS (
-    SELECT tool_runs.tool, tool_runs.parameters_digest, tool_runs.coverage_json
+WITH judges AS MATERIALIZED (
+    SELECT DISTINCT ON (tool_runs.tool, tool_runs.parameters_digest)
+           tool_runs.tool, tool_runs.parameters_digest, tool_runs.coverage_json AS coverage,
+           analyses.analysis_id, analyses.sequence
       FROM tool_runs
-     WHERE tool_runs.analysis_id = CAST(:analysis_id AS uuid) AND tool_runs.outcome IN ('succeeded', 'not_applicable')
+      JOIN analyses ON analyses.analysis_id = tool_runs.analysis_id
+      JOIN tool_runs AS mine ON mine.analysis_id = CAST(:analysis_id AS uuid) AND mine.tool = tool_runs.tool
+                            AND mine.parameters_digest = tool_runs.parameters_digest
+     WHERE analyses.subject_id = CAST(:subject_id AS uuid)
+       AND (analyses.analysis_id = CAST(:analysis_id AS uuid) OR analyses.state NOT IN ('queued', 'running'))
+       AND (tool_runs.outcome = 'succeeded' OR (tool_runs.outcome = 'not_applicable' AND NOT tool_runs.did_run))
+       AND COALESCE((tool_runs.coverage_json ->> 'skipped_count')::int, 0)
+           + COALESCE((tool_runs.coverage_json ->> 'unreadable_count')::int, 0)
+           <= COALESCE(jsonb_array_length(tool_runs.coverage_json -> 'holes'), 0)
+     ORDER BY tool_runs.tool, tool_runs.parameters_digest, analyses.sequence DESC
+), holes AS MATERIALIZED (
+    SELECT judges.tool, judges.parameters_digest, judges.coverage ->> 'unit' AS unit, hole ->> 'name' AS name,
+           translate(lower(hole ->> 'name'), '_.', '--') AS package
+      FROM judges, jsonb_array_elements(judges.coverage -> 'holes') AS hole
 ), fixed AS (
     UPDATE findings SET state = 'fixed', state_reason = ''
-      FROM complete_runs
+      FROM judges, analyses AS seen
      WHERE findings.subject_id = CAST(:subject_id AS uuid)
        AND findings.state = 'open'
-       AND findings.tool = complete_runs.tool
-       AND findings.parameters_digest = complete_runs.parameters_digest
-       AND findings.last_analysis_id <> CAST(:analysis_id AS uuid)
+       AND findings.tool = judges.tool
+       AND findings.parameters_digest = judges.parameters_digest
+       AND seen.analysis_id = findings.last_analysis_id
+       AND seen.sequence < judges.sequence
        AND NOT EXISTS (
-           SELECT 1 FROM jsonb_array_elements(complete_runs.coverage_json -> 'holes') AS hole
-            WHERE hole ->> 'name' = findings.path
+           SELECT 1 FROM holes
+            WHERE holes.tool = findings.tool AND holes.parameters_digest = findings.parameters_digest
+              AND holes.name = findings.path
        )
        AND NOT EXISTS (
-           SELECT 1 FROM analyses AS later JOIN analyses AS mine
-               ON mine.analysis_id = CAST(:analysis_id AS uuid) AND later.sequence > mine.sequence
-            WHERE later.analysis_id = findings.last_analysis_id
+           SELECT 1 FROM holes
+             JOIN occurrences ON occurrences.finding_id = findings.finding_id
+                             AND occurrences.analysis_id = findings.last_analysis_id
+            CROSS JOIN LATERAL (
+                SELECT translate(lower(occurrences.identity_json ->> 0), '_.', '--') AS package
+            ) AS judged
+            WHERE holes.unit = 'dependency'
+              AND holes.tool = findings.tool AND holes.parameters_digest = findings.parameters_digest
+              AND (
+                  left(holes.name, length(findings.path) + 1) = findings.path || ':'
+                  OR (left(holes.package, length(judged.package)) = judged.package
+                      AND substr(holes.package, length(judged.package) + 1, 1) !~ '[a-z0-9-]')
+              )
        )
-    RETURNING findings.finding_id
+    RETURNING findings.finding_id, judges.analysis_id
 )
 INSERT INTO finding_events (finding_id, state, reason, actor, analysis_id)
-SELECT finding_id, 'fixed', 'A complete run no longer reports it.', 'analysis', CAST(:analysis_id AS uuid) FROM fixed
+SELECT finding_id, 'fixed', 'A complete run no longer reports it.', 'analysis', analysis_id FROM fixed
 """
+"""The newest complete run of a tool with the same parameters judges, in whatever order analyses end. It says
+nothing of what it left out: a file, a dependency, or more than its report could name."""
 
 
 def conclude(tool_runs: Sequence[ToolRun], *, is_cancelled: bool = False) -> tuple[AnalysisState, str]:
@@ -140,12 +170,16 @@ async def finish_analysis(
     entries, artifacts = await _store_files(room, result)
     entries = [*entries, *_recorded_entries(tool_runs), *sources, await _listing_entry(room, analysis_id)]
     await _verify_entries(room, entries)
-    await asyncio.to_thread(_write_folder, room.settings.results_dir, result)
     manifest = await room.artifacts.put_bytes(
         render_manifest(analysis, tool_runs, measurements, entries), "application/json"
     )
     async with room.database.transaction() as session:
+        ended = await _lock_unless_ended(session, analysis)
+        if ended is not None:
+            return ended
         await record_artifacts(session, [*artifacts, manifest])
+        # Under the lock: of two that finish at once, the files are those of the one whose manifest counts.
+        await asyncio.to_thread(_write_folder, room.settings.results_dir, result)
         await _commit_end(session, analysis, manifest, entries)
     ANALYSES.labels(state.value).inc()
     log.info(
@@ -156,25 +190,28 @@ async def finish_analysis(
 
 async def fail_analysis(session: AsyncSession, analysis_id: UUID, reason: str) -> None:
     """End an analysis that could not be carried out or stored, and say so. Does nothing to one that has ended."""
-    state = await session.scalar(
-        select(AnalysisRow.state).where(AnalysisRow.analysis_id == analysis_id).with_for_update()
-    )
+    state = await session.scalar(_select_locked(analysis_id))
     if state is None or AnalysisState(state).is_final:
         return
     await close_tool_runs(session, analysis_id, Outcome.failed, "The analysis ended before it ran.")
-    await session.execute(
+    project_id = await session.scalar(
         update(AnalysisRow)
         .where(AnalysisRow.analysis_id == analysis_id)
         .values(state=AnalysisState.failed.value, reason=reason, finished_at=text("clock_timestamp()"))
+        .returning(AnalysisRow.project_id)
     )
     await publish(session, f"analysis:{analysis_id}", {"state": "failed"})
-    await publish(session, "analyses", {"analysis_id": str(analysis_id)})
+    await publish(session, "analyses", {"analysis_id": str(analysis_id)}, project_id=project_id)
     ANALYSES.labels("failed").inc()
     log.error("analysis.failed", analysis_id=str(analysis_id), reason=reason)
 
 
 async def close_tool_runs(session: AsyncSession, analysis_id: UUID, outcome: Outcome, reason: str) -> None:
-    """Give every tool run of an analysis that has no outcome this one."""
+    """Give every tool run of an analysis that has no outcome this one.
+
+    The analysis is locked first, as everywhere: whoever ends it waits, and nobody waits in a circle.
+    """
+    await session.scalar(_select_locked(analysis_id))
     await session.execute(
         update(ToolRunRow)
         .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
@@ -333,17 +370,28 @@ def _fsync_folder(path: Path) -> None:
         os.close(descriptor)
 
 
+def _select_locked(analysis_id: UUID) -> Select[str]:
+    """Lock an analysis against other ends; rows that refer to it can still be written."""
+    return (
+        select(AnalysisRow.state)
+        .where(AnalysisRow.analysis_id == analysis_id)
+        .with_for_update(key_share=True)
+    )
+
+
+async def _lock_unless_ended(session: AsyncSession, analysis: Analysis) -> AnalysisState | None:
+    """Lock what an end changes; return the state when somebody else has ended the analysis."""
+    await lock_subject(session, analysis.subject.subject_id)
+    state = AnalysisState((await session.execute(_select_locked(analysis.analysis_id))).scalar_one())
+    return state if state.is_final else None
+
+
 async def _commit_end(
     session: AsyncSession,
     analysis: Analysis,
     manifest: Artifact,
     entries: Sequence[ManifestEntry],
 ) -> None:
-    locked = await session.scalar(
-        select(AnalysisRow.state).where(AnalysisRow.analysis_id == analysis.analysis_id).with_for_update()
-    )
-    if locked is None or AnalysisState(locked).is_final:
-        return
     await session.execute(
         insert(ManifestRow).values(
             analysis_id=analysis.analysis_id,
@@ -380,4 +428,9 @@ async def _commit_end(
         )
     )
     await publish(session, f"analysis:{analysis.analysis_id}", {"state": analysis.state.value})
-    await publish(session, "analyses", {"analysis_id": str(analysis.analysis_id)})
+    await publish(
+        session,
+        "analyses",
+        {"analysis_id": str(analysis.analysis_id)},
+        project_id=analysis.project_id,
+    )

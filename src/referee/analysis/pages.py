@@ -211,6 +211,7 @@ def _add_analysis_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> 
     @router.post("/ui/analyses/{analysis_id}/retry")
     async def retry_analysis(analysis_id: AnalysisId, principal: PrincipalParameter) -> Response:
         principal.require("write")
+        check_roots(room().settings)
         again = await service.retry_analysis(room(), engine(), principal.project_id, analysis_id)
         return RedirectResponse(f"/ui/analyses/{again.analysis_id}", 303)
 

@@ -26,7 +26,13 @@ from referee.analysis.tables import MeasurementRow, RuleRow, ToolRunAttemptRow, 
 from referee.core.ids import new_id
 from referee.foundation.store import copy_rows, record_artifacts
 
-__all__ = ["OCCURRENCE_DIGEST_COLUMNS", "ToolRunKey", "load_occurrence_rows", "record_tool_run"]
+__all__ = [
+    "OCCURRENCE_DIGEST_COLUMNS",
+    "ToolRunKey",
+    "load_occurrence_rows",
+    "lock_subject",
+    "record_tool_run",
+]
 
 OCCURRENCE_DIGEST_COLUMNS = (
     "ordinal", "fingerprint", "rule_id", "severity", "tool_severity", "confidence", "message", "path", "start_line",
@@ -73,15 +79,23 @@ SELECT DISTINCT ON (cluster_key) new_cluster_id, CAST(:subject_id AS uuid), clus
 ON CONFLICT (subject_id, cluster_key) DO NOTHING
 """
 
+# What an analysis saw opens a finding again unless a later one has found it fixed.
+_IS_NEWER_THAN_FIX = """
+(SELECT sequence FROM analyses WHERE analysis_id = CAST(:analysis_id AS uuid)) > COALESCE((
+    SELECT max(fixing.sequence) FROM finding_events JOIN analyses AS fixing USING (analysis_id)
+     WHERE finding_events.finding_id = findings.finding_id AND finding_events.state = 'fixed'
+), 0)
+"""
+
 # The events come first: they must see the state as it was before this run.
-_RECORD_REOPENED = """
+_RECORD_REOPENED = f"""
 INSERT INTO finding_events (finding_id, state, reason, actor, analysis_id)
 SELECT findings.finding_id, 'open', 'It was seen again.', 'analysis', CAST(:analysis_id AS uuid)
   FROM findings JOIN incoming USING (fingerprint)
- WHERE findings.subject_id = CAST(:subject_id AS uuid) AND findings.state = 'fixed'
-"""
+ WHERE findings.subject_id = CAST(:subject_id AS uuid) AND findings.state = 'fixed' AND {_IS_NEWER_THAN_FIX}
+"""  # noqa: S608 - our own words
 
-_UPSERT_FINDINGS = """
+_UPSERT_FINDINGS = f"""
 INSERT INTO findings (
     finding_id, project_id, subject_id, fingerprint, tool, rule_id, severity, severity_rank, confidence, message,
     path, start_line, cwe_ids, is_suppressed, state, state_reason, cluster_id, parameters_digest, first_analysis_id,
@@ -104,13 +118,14 @@ ON CONFLICT (subject_id, fingerprint) DO UPDATE SET
     start_line = excluded.start_line,
     cwe_ids = excluded.cwe_ids,
     is_suppressed = excluded.is_suppressed,
-    state = CASE WHEN findings.state = 'fixed' THEN 'open' ELSE findings.state END,
-    state_reason = CASE WHEN findings.state = 'fixed' THEN '' ELSE findings.state_reason END,
+    state = CASE WHEN findings.state = 'fixed' AND {_IS_NEWER_THAN_FIX} THEN 'open' ELSE findings.state END,
     cluster_id = CASE WHEN findings.is_link_refused THEN NULL ELSE excluded.cluster_id END,
     parameters_digest = excluded.parameters_digest,
     last_analysis_id = excluded.last_analysis_id,
     last_seen_at = now()
-"""
+ WHERE (SELECT sequence FROM analyses WHERE analysis_id = CAST(:analysis_id AS uuid))
+       >= (SELECT sequence FROM analyses WHERE analyses.analysis_id = findings.last_analysis_id)
+"""  # noqa: S608 - our own words
 
 _RECORD_NEW = """
 INSERT INTO finding_events (finding_id, state, reason, actor, analysis_id)
@@ -161,11 +176,7 @@ async def record_tool_run(
     Returns:
         Whether this result is the accepted one.
     """
-    # Runs of one subject write the same findings; one at a time needs no retry on deadlock.
-    await session.execute(
-        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"),
-        {"name": f"subject:{key.subject_id}"},
-    )
+    await lock_subject(session, key.subject_id)
     if cached_from is None:  # the artifacts of a repeated result are recorded since it was first there
         await record_artifacts(session, result.artifacts)
     if not await _accept(session, key, result, cached_from):
@@ -179,6 +190,16 @@ async def record_tool_run(
         update(ToolRunRow).where(ToolRunRow.tool_run_id == key.tool_run_id).values(findings_digest=digest)
     )
     return True
+
+
+async def lock_subject(session: AsyncSession, subject_id: UUID) -> None:
+    """Wait until nobody else writes the findings of a subject.
+
+    Runs and ends of one subject write the same findings; one at a time needs no retry on deadlock.
+    """
+    await session.execute(
+        text("SELECT pg_advisory_xact_lock(hashtextextended(:name, 0))"), {"name": f"subject:{subject_id}"}
+    )
 
 
 async def load_occurrence_rows(session: AsyncSession, tool_run_id: UUID) -> list[tuple[object, ...]]:

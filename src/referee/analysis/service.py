@@ -68,6 +68,10 @@ async def create_analysis(
         TooManyRequests: The queue is full.
     """
     started = time.monotonic()
+    async with room.database.reading() as session:
+        known = await _find_by_key(session, project_id, request)
+        if known is not None:  # told again, even when the folder has changed or gone since
+            return await get_analysis(session, project_id, known)
     runs = plan_runs(request)
     location = locate_source(
         request.path, allowed_roots=room.settings.allowed_roots, model=request.model, number=request.number
@@ -81,7 +85,7 @@ async def create_analysis(
         existing = await _find_by_key(session, project_id, request)
         if existing is None:
             existing = await _insert(session, engine, project_id, request, runs, location, snapshot, listing)
-            await publish(session, "analyses", {"analysis_id": str(existing)})
+            await publish(session, "analyses", {"analysis_id": str(existing)}, project_id=project_id)
         analysis = await get_analysis(session, project_id, existing)
     CREATION_SECONDS.observe(time.monotonic() - started)
     return analysis
@@ -359,7 +363,7 @@ async def _change_state(
                 "Look at its history first.",
             )
         await _record_event(session, finding_id, state, reason, actor)
-        await publish(session, "findings", {"finding_id": str(finding_id)})
+        await publish(session, "findings", {"finding_id": str(finding_id)}, project_id=project_id)
         return await get_finding(session, project_id, finding_id)
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import case, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.caching import find_cached_runs, load_cached_result
@@ -33,7 +33,7 @@ from referee.analysis.running import (
 from referee.analysis.service import RUN_ANALYSIS, start_analysis
 from referee.analysis.tables import AnalysisRow, ToolRunRow
 from referee.apps import sweep_snapshots
-from referee.core.errors import RefereeError
+from referee.core.errors import RefereeError, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
@@ -147,20 +147,24 @@ async def _end_analysis_job(session: AsyncSession, job: Job) -> None:
 
 
 async def _end_tool_job(session: AsyncSession, job: Job) -> None:
-    """Give the tool run of a job that failed its outcome."""
-    if job.state != "failed":
+    """Give the tool run of a job that failed or was cancelled its outcome."""
+    if job.state not in ("failed", "cancelled"):
         return
-    reason = job.error.message if job.error is not None else "Its job failed."
+    outcome = Outcome.failed if job.state == "failed" else Outcome.cancelled
+    reason = job.error.message if job.error is not None else f"Its job was {job.state}."
     await session.execute(
         update(ToolRunRow)
         .where(
             ToolRunRow.tool_run_id == UUID(str(job.arguments["tool_run_id"])), ToolRunRow.outcome.is_(None)
         )
         .values(
-            outcome=Outcome.failed.value,
+            outcome=outcome.value,
             reason=reason,
             did_run=ToolRunRow.started_at.is_not(None),
-            exit_meaning=ExitMeaning.unknown.value,
+            exit_meaning=case(
+                (ToolRunRow.started_at.is_(None), ExitMeaning.not_run.value),
+                else_=ExitMeaning.unknown.value if job.state == "failed" else ExitMeaning.killed.value,
+            ),
             parse_state=ParseState.not_attempted.value,
             finished_at=text("clock_timestamp()"),
         )
@@ -203,6 +207,7 @@ async def _reuse_results(room: AnalysisRoom, analysis_id: UUID) -> None:
             select(ToolRunRow.tool_run_id)
             .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
             .where(
+                AnalysisRow.project_id == analysis.project_id,
                 AnalysisRow.source_digest == analysis.source_digest,
                 AnalysisRow.analysis_id != analysis_id,
                 ToolRunRow.outcome == "succeeded",
@@ -217,7 +222,17 @@ async def _reuse_results(room: AnalysisRoom, analysis_id: UUID) -> None:
             )
         )
         pieces = [await load_workpiece(room, session, tool_run_id, attempt=0) for tool_run_id in waiting]
-    await asyncio.gather(*(_reuse_result(room, piece) for piece in pieces if piece is not None))
+    await asyncio.gather(*(_reuse_unless_it_fails(room, piece) for piece in pieces if piece is not None))
+
+
+async def _reuse_unless_it_fails(room: AnalysisRoom, workpiece: Workpiece) -> None:
+    """Answer from the cache if that can be done: what goes wrong there costs one run of the tool, nothing else."""
+    try:
+        await _reuse_result(room, workpiece)
+    except Unavailable:
+        raise  # the database or the disk: the step is tried again
+    except Exception:
+        log.exception("cache.not_used", tool=workpiece.key.tool)
 
 
 async def _reuse_result(room: AnalysisRoom, workpiece: Workpiece) -> None:
@@ -225,7 +240,8 @@ async def _reuse_result(room: AnalysisRoom, workpiece: Workpiece) -> None:
     if prepared is None or prepared.plan.not_applicable is not None:
         return
     async with room.database.reading() as session:
-        cached_from = (await find_cached_runs(session, [prepared.cache_key])).get(prepared.cache_key)
+        found = await find_cached_runs(session, [prepared.cache_key], project_id=workpiece.key.project_id)
+        cached_from = found.get(prepared.cache_key)
         if cached_from is None:
             return
         result = await load_cached_result(session, cached_from)
@@ -252,7 +268,7 @@ async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | N
 
 
 async def sweep_analyses(room: AnalysisRoom) -> int:
-    """End analyses whose cancelling was cut off, and remove copies of sources nobody needs.
+    """End analyses whose job has ended without them, and remove copies of sources nobody needs.
 
     Returns:
         Analyses ended. Count.
@@ -260,26 +276,30 @@ async def sweep_analyses(room: AnalysisRoom) -> int:
     async with room.database.reading() as session:
         unfinished = (
             await session.execute(
-                select(
-                    AnalysisRow.analysis_id, AnalysisRow.project_id, AnalysisRow.source_digest, JobRow.state
+                select(AnalysisRow.analysis_id, AnalysisRow.project_id, JobRow.state)
+                .join(JobRow, JobRow.job_id == AnalysisRow.job_id)
+                .where(
+                    AnalysisRow.state.in_(("queued", "running")), JobRow.state.in_(("cancelled", "failed"))
                 )
-                .outerjoin(JobRow, JobRow.job_id == AnalysisRow.job_id)
-                .where(AnalysisRow.state.in_(("queued", "running")))
                 .limit(1_000)
             )
         ).all()
-    cancelled = [
-        (analysis_id, project_id) for analysis_id, project_id, _, state in unfinished if state == "cancelled"
-    ]
-    for analysis_id, project_id in cancelled:
+        needed = await session.scalars(
+            select(AnalysisRow.source_digest).where(AnalysisRow.state.in_(("queued", "running"))).distinct()
+        )
+        keep = frozenset(needed)
+    for analysis_id, project_id, job_state in unfinished:
+        if job_state == "failed":
+            async with room.database.transaction() as session:
+                await fail_analysis(session, analysis_id, "The analysis could not be carried out.")
+            continue
         async with room.database.transaction() as session:
             await close_tool_runs(session, analysis_id, Outcome.cancelled, "The analysis was cancelled.")
             await start_analysis(session, analysis_id)
         await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
-    keep = frozenset(digest for _, _, digest, _ in unfinished)
     await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
     await asyncio.to_thread(_sweep_scratch, room.settings.scratch_dir)
-    return len(cancelled)
+    return len(unfinished)
 
 
 def _sweep_scratch(scratch_dir: Path) -> None:

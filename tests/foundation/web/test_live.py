@@ -67,6 +67,16 @@ async def test_other_topics_are_not_heard(hub: LiveHub, database: Database) -> N
     assert [event.topic for event in events] == ["", "example:1"]
 
 
+async def test_events_of_another_project_are_not_heard(hub: LiveHub, database: Database) -> None:
+    async with hub.open_stream(TOPICS, UUID(int=1)) as stream:
+        async with database.transaction() as session:
+            await publish(session, "example:1", "theirs", project_id=UUID(int=2))
+        async with database.transaction() as session:
+            await publish(session, "example:1", "ours", project_id=UUID(int=1))
+        events = await take(stream.events(), 2)
+    assert [event.payload for event in events] == [None, "ours"]
+
+
 async def test_every_process_hears_what_one_publishes(hub: LiveHub, database: Database) -> None:
     other = LiveHub(database.conninfo)
     async with hub.open_stream(TOPICS) as first, other.open_stream(TOPICS) as second:

@@ -20,6 +20,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
+from uuid import UUID
 
 import psycopg
 import structlog
@@ -59,17 +60,23 @@ class LiveEvent:
     payload: JsonValue = None
 
 
-async def publish(target: Publisher, topic: str, payload: JsonValue = None) -> None:
+async def publish(
+    target: Publisher, topic: str, payload: JsonValue = None, *, project_id: UUID | None = None
+) -> None:
     """Tell every open page of every process that ``topic`` changed, once the transaction commits.
 
     Args:
         target: The session or connection whose transaction makes the change.
         topic: ``<kind>:<id>``, such as ``analysis:<uuid>``, or a kind alone.
         payload: Small JSON for a counter or a message; left out when larger than ``MAX_PAYLOAD_BYTES``.
+        project_id: Only this project's pages hear it; None: all, for a topic that names its one object.
     """
-    body = json.dumps({"topic": topic, "payload": payload}, separators=(",", ":"))
+    event: dict[str, JsonValue] = {"topic": topic, "payload": payload}
+    if project_id is not None:
+        event["project_id"] = str(project_id)
+    body = json.dumps(event, separators=(",", ":"))
     if len(body.encode()) > MAX_PAYLOAD_BYTES:
-        body = json.dumps({"topic": topic, "payload": None}, separators=(",", ":"))
+        body = json.dumps({**event, "payload": None}, separators=(",", ":"))
     await target.execute(text("SELECT pg_notify(:channel, :body)"), {"channel": CHANNEL, "body": body})
 
 
@@ -86,6 +93,8 @@ class LiveStream:
     """The events of one open page."""
 
     topics: frozenset[str]
+    project_id: UUID | None = None
+    """Whose events it hears; None: everybody's."""
     max_waiting_count: int = MAX_WAITING_EVENTS_COUNT
     _waiting: deque[LiveEvent] = field(default_factory=deque)
     _has_events: asyncio.Event = field(default_factory=asyncio.Event)
@@ -178,7 +187,9 @@ class LiveHub:
         return wanted
 
     @contextlib.asynccontextmanager
-    async def open_stream(self, topics: frozenset[str]) -> AsyncIterator[LiveStream]:
+    async def open_stream(
+        self, topics: frozenset[str], project_id: UUID | None = None
+    ) -> AsyncIterator[LiveStream]:
         """Open a stream; when the body runs, events from here on are heard.
 
         Raises:
@@ -191,7 +202,7 @@ class LiveHub:
                 "The page fetches its data every few seconds instead.",
                 retry_after_s=30,
             )
-        stream = LiveStream(topics)
+        stream = LiveStream(topics, project_id)
         self._streams.add(stream)
         try:
             await self._ensure_listening()
@@ -207,10 +218,11 @@ class LiveHub:
         """Open streams of this process."""
         return len(self._streams)
 
-    def deliver(self, topic: str, payload: JsonValue = None) -> None:
+    def deliver(self, topic: str, payload: JsonValue = None, project_id: str | None = None) -> None:
         """Hand an event to the streams of this process only."""
         for stream in self._streams:
-            if topic in stream.topics:
+            is_meant = None in (project_id, stream.project_id) or project_id == str(stream.project_id)
+            if is_meant and topic in stream.topics:
                 stream.push(LiveEvent("change", topic, payload))
 
     async def close(self) -> None:
@@ -268,4 +280,4 @@ class LiveHub:
         if not isinstance(topic, str):
             _log.warning("live.notification_unreadable", body=body[:200])
             return
-        self.deliver(topic, event.get("payload"))
+        self.deliver(topic, event.get("payload"), event.get("project_id"))

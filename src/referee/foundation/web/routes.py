@@ -104,7 +104,7 @@ async def stream_events(
     hub = get_shell(request).live
     wanted = await hub.check_topics(principal, topics.split(","))
     async with AsyncExitStack() as stack:
-        stream = await stack.enter_async_context(hub.open_stream(wanted))
+        stream = await stack.enter_async_context(hub.open_stream(wanted, principal.project_id))
         return _LiveResponse(stream, stack.pop_all())
 
 
