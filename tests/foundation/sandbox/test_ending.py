@@ -15,9 +15,11 @@ from referee.foundation.sandbox import Limits, run_command
 
 TREE = "(trap '' TERM HUP; setsid sleep {marker} & sleep {marker}) & echo up; exec sleep {marker}"
 
+# SIGINT is ignored in what a shell starts in the background, and children inherit that.
 RUN_AND_WAIT = """
-import asyncio, sys
+import asyncio, signal, sys
 from pathlib import Path
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from referee.foundation.sandbox import Command, Limits, run_command
 scratch, output, script = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3]
 command = Command(label="t", argv=("/bin/sh", "-c", script), working_dir=scratch, writable=(scratch,))
