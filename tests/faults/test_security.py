@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
+from urllib.parse import quote
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from fastapi.routing import APIRoute
 from tests.faults.conftest import FLAWED
 
+from referee.core.errors import Conflict
 from referee.foundation.access import Principal, create_key, create_project, get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_database
@@ -37,7 +41,10 @@ async def _make_keys(settings: Settings) -> tuple[str, str]:
     try:
         ours = await get_project(database, "default")
         admin = Principal(ours.project_id, ours.slug, None, frozenset({"admin"}))
-        theirs = await create_project(database, admin, "theirs", "Theirs")
+        try:
+            theirs = await create_project(database, admin, "theirs", "Theirs")
+        except Conflict:  # the second server of a test
+            theirs = await get_project(database, "theirs")
         keys = [(await create_key(database, one, "test", ["admin"]))[1] for one in (ours, theirs)]
         return keys[0], keys[1]
     finally:
@@ -79,8 +86,11 @@ def subject(tmp_path: Path) -> Path:
 async def _analyse(client: httpx.AsyncClient, path: Path, *tools: str) -> dict[str, Any]:
     answer = await client.post("/v1/analyses", json={"path": str(path), "tools": list(tools)})
     assert answer.status_code == 202, answer.text
-    analysis_id = answer.json()["analysis_id"]
-    async with asyncio.timeout(60):
+    return await _wait_for(client, answer.json()["analysis_id"])
+
+
+async def _wait_for(client: httpx.AsyncClient, analysis_id: str) -> dict[str, Any]:
+    async with asyncio.timeout(120):
         while True:
             found: dict[str, Any] = (await client.get(f"/v1/analyses/{analysis_id}")).json()
             if found["state"] not in ("queued", "running"):
@@ -117,3 +127,193 @@ async def test_server_with_roots_tells_nothing_of_what_lies_outside(serve: Serve
         (422, "source.outside_roots")
     }
     assert inside.status_code == 202
+
+
+async def test_server_that_others_reach_does_not_read_a_folder_again_without_roots(
+    serve: Serve, subject: Path
+) -> None:
+    async with serve(allowed_roots=[subject.parent]) as served:
+        analysis = await _analyse(served.ours, subject, "vulture")
+    async with serve() as served:
+        answer = await served.ours.post(f"/v1/analyses/{analysis['analysis_id']}/retry")
+
+    assert (answer.status_code, answer.json()["code"]) == (403, "source.roots_unset")
+
+
+async def test_no_route_gives_one_project_what_is_anothers(serve: Serve, subject: Path) -> None:
+    async with serve(allowed_roots=[subject.parent]) as served:
+        ids = await _make_everything(served.ours, subject)
+        paths = [
+            (method.upper(), path)
+            for path, methods in served.app.openapi()["paths"].items()
+            for method in methods
+            if "{" in path
+        ] + [
+            (method, route.path)
+            for route in _routes(served.app)
+            for method in route.methods or ()
+            if "{" in route.path and route.path.startswith("/ui/")
+        ]
+        asked = [(method, path, _fill(path, ids)) for method, path in paths]
+        theirs = {
+            (method, path): (await _ask(served.theirs, method, url, ids)).status_code
+            for method, path, url in asked
+            if url is not None
+        }
+        ours = {
+            (method, path): (await _ask(served.ours, "GET", url, ids)).status_code
+            for method, path, url in asked
+            if url is not None and method == "GET"
+        }
+
+    assert len(theirs) > 20
+    assert {key: status for key, status in theirs.items() if status != 404} == {}
+    assert {key: status for key, status in ours.items() if status != 200} == {}
+
+
+async def test_lists_of_one_project_count_nothing_of_another(serve: Serve, subject: Path) -> None:
+    async with serve(allowed_roots=[subject.parent]) as served:
+        await _make_everything(served.ours, subject)
+        lists = [
+            path
+            for path, methods in served.app.openapi()["paths"].items()
+            if "get" in methods and "{" not in path and path.startswith("/v1/")
+        ]
+        told = {path: await served.theirs.get(path) for path in lists}
+        counts = {
+            path: answer.json()["total_count"]
+            for path, answer in told.items()
+            if "total_count" in answer.text
+        }
+        overview, found = told["/v1/overview"].json(), await served.theirs.get("/ui/jump?q=subject")
+
+    assert {path: count for path, count in counts.items() if path not in SHARED and count} == {}
+    assert set(overview["analyses"].values()) | set(overview["findings"].values()) == {0}
+    assert found.json() == []
+
+
+async def test_equal_source_of_another_project_is_not_answered_from_its_results(
+    serve: Serve, subject: Path
+) -> None:
+    async with serve(allowed_roots=[subject.parent]) as served:
+        await _analyse(served.ours, subject, "vulture")
+        again = await _analyse(served.ours, subject, "vulture")
+        theirs = await _analyse(served.theirs, subject, "vulture")
+
+    assert [run["is_from_cache"] for one in (again, theirs) for run in one["tool_runs"]] == [
+        True,
+        False,
+    ]
+
+
+@pytest.mark.parametrize(
+    "text", ["\0", "\ud800", "\udc80", "a" * 5_000, "../" * 600, "\u202e\u0007", "1e999"]
+)
+async def test_odd_text_is_refused_or_taken_and_never_a_fault(serve: Serve, subject: Path, text: str) -> None:
+    async with serve(allowed_roots=[subject.parent]) as served:
+        analysis = await _analyse(served.ours, subject, "vulture")
+        found = (await served.ours.get("/v1/findings")).json()["items"][0]["finding_id"]
+        bodies = [
+            {"path": text},
+            {"path": str(subject), "tools": [text]},
+            {"path": str(subject), "profile": text},
+            {"path": str(subject), "model": text, "number": 1},
+            {"path": str(subject), "model": "m", "number": 10**400},
+            {"path": str(subject), "tools": ["vulture"], "parameters": {"vulture": {"exclude": [text]}}},
+            {"path": str(subject), "tools": ["vulture"], "parameters": {text: {text: text}}},
+            {
+                "path": str(subject),
+                "tools": ["vulture"],
+                "parameters": {"vulture": {"min_confidence": float("nan")}},
+            },
+        ]
+        answers = [
+            await served.ours.post(
+                "/v1/analyses", content=json.dumps(body), headers={"Content-Type": "application/json"}
+            )
+            for body in bodies
+        ]
+        answers.append(
+            await served.ours.post(
+                f"/v1/findings/{found}/dismiss",
+                content=json.dumps({"reason": text}),
+                headers={"Content-Type": "application/json"},
+            )
+        )
+        quoted = quote(text.encode("utf-8", "surrogatepass"))
+        for path in (
+            "/v1/analyses?filter={}",
+            "/v1/findings?filter=message:{}",
+            "/v1/findings?cursor={}",
+            "/v1/findings/{}",
+            "/v1/analyses/{}/export",
+            f"/v1/analyses/{analysis['analysis_id']}/export?format={{}}",
+            "/v1/apps?filter=model:{}",
+            "/v1/artifacts/{}?analysis_id={}",
+            "/v1/analysis-tools/{}",
+            "/ui/jump?q={}",
+            "/ui/findings?filter={}&item={}",
+            "/ui/live?topics={}",
+            "/ui/login?next={}",
+            "/problems/{}",
+            "/static/{}/{}",
+        ):
+            answers.append(await served.ours.get(path.replace("{}", quoted)))
+
+    assert {
+        str(answer.request.url)[:120]: answer.text[:300] for answer in answers if answer.status_code >= 500
+    } == {}
+
+
+async def test_body_of_very_deep_json_is_refused(serve: Serve) -> None:
+    async with serve() as served:
+        answers = [
+            await served.ours.post(
+                "/v1/analyses", content=content, headers={"Content-Type": "application/json"}
+            )
+            for content in ("[" * 1_000_000, '{"path":' * 200_000, '{"path": 1' + "0" * 10_000 + "}")
+        ]
+
+    assert {answer.status_code for answer in answers} <= {400, 403, 422}
+
+
+SHARED = frozenset({"/v1/analysis-tools", "/v1/workers"})
+"""Lists of what belongs to the server, not to a project."""
+
+
+def _routes(app: FastAPI) -> list[APIRoute]:
+    routers = [getattr(route, "original_router", app.router) for route in app.routes]
+    return [route for router in routers for route in router.routes if isinstance(route, APIRoute)]
+
+
+async def _make_everything(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
+    """Return an id of every kind of thing that one project has."""
+    answer = await client.post(
+        "/v1/analyses", json={"path": str(subject), "tools": ["vulture"], "model": "m", "number": 1}
+    )
+    analysis_id = answer.json()["analysis_id"]
+    await _wait_for(client, analysis_id)
+    artifacts = (await client.get(f"/v1/analyses/{analysis_id}/manifest")).json()["entries"]
+    return {
+        "analysis_id": analysis_id,
+        "finding_id": (await client.get("/v1/findings")).json()["items"][0]["finding_id"],
+        "app_id": (await client.get("/v1/apps")).json()["items"][0]["app_id"],
+        "job_id": (await client.get("/v1/jobs")).json()["items"][0]["job_id"],
+        "sha256": artifacts[0]["sha256"],
+    }
+
+
+def _fill(path: str, ids: dict[str, str]) -> str | None:
+    """Return a path with ids in it; None for one that names something else."""
+    for name, value in ids.items():
+        path = path.replace(f"{{{name}}}", value)
+    return None if "{" in path else path
+
+
+async def _ask(client: httpx.AsyncClient, method: str, url: str, ids: dict[str, str]) -> httpx.Response:
+    form = {"reason": "x", "is_linked": "true"}
+    query = {"analysis_id": ids["analysis_id"]}
+    if url.startswith("/ui/"):
+        return await client.request(method, url, params=query, data=form if method == "POST" else None)
+    body = {"reason": "x"} if url.endswith("/dismiss") else {"is_linked": True}
+    return await client.request(method, url, params=query, json=None if method == "GET" else body)
