@@ -20,8 +20,6 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
 
-import httpx
-
 from referee.core.errors import Conflict, Unavailable
 from referee.foundation.settings import Settings
 
@@ -172,6 +170,8 @@ def stop_server(settings: Settings) -> bool:
 
 
 def _answers(state: ServerState) -> bool:
+    import httpx  # noqa: PLC0415 - the server itself imports this module and needs no client
+
     try:
         return httpx.get(f"{state.url}/ready", timeout=2.0, trust_env=False).status_code == httpx.codes.OK
     except httpx.HTTPError:
