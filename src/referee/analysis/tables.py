@@ -243,7 +243,7 @@ class FindingRow(Base):
         Index(
             "ix_findings__project_id_severity_rank", "project_id", text("severity_rank DESC"), "finding_id"
         ),
-        Index("ix_findings__project_id_state", "project_id", "state"),
+        Index("ix_findings__project_id_state_is_suppressed", "project_id", "state", "is_suppressed"),
         Index("ix_findings__cluster_id", "cluster_id", postgresql_where=text("cluster_id IS NOT NULL")),
     )
 

@@ -265,7 +265,12 @@ def upgrade() -> None:
         ["project_id", sa.literal_column("severity_rank DESC"), "finding_id"],
         unique=False,
     )
-    op.create_index("ix_findings__project_id_state", "findings", ["project_id", "state"], unique=False)
+    op.create_index(
+        "ix_findings__project_id_state_is_suppressed",
+        "findings",
+        ["project_id", "state", "is_suppressed"],
+        unique=False,
+    )
     op.create_table(
         "manifests",
         sa.Column("analysis_id", sa.Uuid(), nullable=False),
