@@ -6,6 +6,7 @@ Nothing heavy is imported before a command that needs it runs, so
 
 from __future__ import annotations
 
+import errno
 import sys
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Annotated
@@ -109,3 +110,8 @@ def main() -> None:
     except BrokenPipeError:
         sys.stderr.close()
         sys.exit(141)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+            raise
+        print(f"Error: The output could not be written: {error.strerror}.", file=sys.stderr)
+        sys.exit(6)

@@ -95,7 +95,7 @@ def down() -> None:
 
 def status(is_json: JsonOption = False) -> None:
     """Say whether the server runs, and how it is. Exit code 6 when it does not."""
-    from referee.operations.processes import find_server
+    from referee.operations.processes import find_server, read_health
 
     settings = _load()
     state = find_server(settings)
@@ -104,9 +104,7 @@ def status(is_json: JsonOption = False) -> None:
             json.dumps({"is_running": False}) if is_json else f"No server of {settings.home} is running."
         )
         raise typer.Exit(6)
-    import httpx
-
-    health = httpx.get(f"{state.url}/health", timeout=10.0, trust_env=False).json()
+    health = read_health(state)
     if is_json:
         typer.echo(
             json.dumps({"is_running": True, "url": state.url, "pid": state.pid, "health": health}, indent=1)

@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from referee.core.errors import Conflict, Unavailable
 from referee.foundation.settings import Settings
@@ -27,6 +27,7 @@ __all__ = [
     "ServerState",
     "find_server",
     "hold_server_lock",
+    "read_health",
     "start_detached",
     "stop_server",
     "wait_until_ready",
@@ -36,6 +37,7 @@ _STOP_TIMEOUT_S: Final = 30.0
 _START_TIMEOUT_S: Final = 120.0
 """Long enough for a crash recovery of the database on a busy machine."""
 _LOOK_S: Final = 0.05
+_LOOKERS_S: Final = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +66,27 @@ def hold_server_lock(settings: Settings, state: ServerState) -> Iterator[None]:
     settings.ensure_home()
     descriptor = os.open(_lock_path(settings), os.O_RDWR | os.O_CREAT, 0o600)
     try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise _already_running(settings) from error
+        if not _take_lock(descriptor):
+            raise _already_running(settings)
         _write_state(settings, state)
         yield
         _state_path(settings).unlink(missing_ok=True)
     finally:
         os.close(descriptor)
+
+
+def _take_lock(descriptor: int) -> bool:
+    """Take the lock; one that only looks at it (``find_server``) lets go of it within a moment."""
+    deadline = time.monotonic() + _LOOKERS_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(_LOOK_S / 5)
+        else:
+            return True
 
 
 def find_server(settings: Settings) -> ServerState | None:
@@ -139,6 +153,27 @@ def wait_until_ready(state: ServerState, timeout_s: float) -> bool:
             return True
         time.sleep(_LOOK_S)
     return False
+
+
+def read_health(state: ServerState) -> dict[str, Any]:
+    """Return what the server says of itself.
+
+    Raises:
+        Unavailable: It gives no answer, such as while it starts or stops.
+    """
+    import httpx  # noqa: PLC0415 - only an asking command pays for it
+
+    try:
+        health = httpx.get(f"{state.url}/health", timeout=10.0, trust_env=False).json()
+    except (httpx.HTTPError, ValueError):
+        health = None
+    if not isinstance(health, dict) or "checks" not in health:
+        raise Unavailable(
+            "server.no_answer",
+            f"The server (process {state.pid}) does not say how it is.",
+            "It may be starting or stopping: try again in a moment.",
+        )
+    return health
 
 
 def stop_server(settings: Settings) -> bool:
