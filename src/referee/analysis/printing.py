@@ -12,6 +12,7 @@ from rich.text import Text
 from referee.analysis.views import Analysis, Finding, ToolRun
 from referee.core.ids import format_id
 from referee.core.vocabulary import Severity
+from referee.foundation.web.formats import show_text
 
 __all__ = ["print_analyses", "print_analysis", "print_findings", "render_ledger"]
 
@@ -51,13 +52,13 @@ def render_ledger(tool_runs: Sequence[ToolRun]) -> Table:
         table.add_row(
             run.service.value,
             run.tool,
-            run.version or "",
+            _show(run.version or ""),
             Text(run.status.replace("_", " "), style=_STATUS_STYLES.get(run.status, "")),
             _count(run.findings_count),
             _count(run.suppressed_count),
             _examined(run),
             _duration(run),
-            Text(run.reason or "; ".join(run.notices[:1]), style="dim"),
+            _show(run.reason or "; ".join(run.notices[:1]), style="dim"),
         )
     return table
 
@@ -65,7 +66,9 @@ def render_ledger(tool_runs: Sequence[ToolRun]) -> Table:
 def print_analysis(console: Console, analysis: Analysis, tool_runs: Sequence[ToolRun]) -> None:
     """Print an analysis: its state, its ledger and its counts."""
     state = Text(analysis.state.value.replace("_", " "), style=_STATUS_STYLES.get(analysis.state.value, ""))
-    heading = Text.assemble((analysis.subject.name, "bold"), "  ", state, f"  {analysis.reason}")
+    heading = Text.assemble(
+        _show(analysis.subject.name, style="bold"), "  ", state, "  ", _show(analysis.reason)
+    )
     counts = analysis.severities
     summary = Text(f"{counts.total} findings: ")
     parts = []
@@ -92,7 +95,7 @@ def print_analyses(console: Console, analyses: Sequence[Analysis]) -> None:
     for analysis in analyses:
         table.add_row(
             format_id("analysis", analysis.analysis_id),
-            analysis.subject.name,
+            _show(analysis.subject.name),
             Text(analysis.state.value.replace("_", " "), style=_STATUS_STYLES.get(analysis.state.value, "")),
             analysis.profile,
             f"{analysis.complete_count}/{analysis.tools_count}",
@@ -117,12 +120,17 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
             Text(finding.severity.value, style=_SEVERITY_STYLES[finding.severity]),
             finding.state.value,
             finding.tool,
-            finding.rule_id,
-            Text(f"{place}:{finding.start_line}" if finding.start_line else place),
-            Text(finding.message.splitlines()[0] if finding.message else ""),
+            _show(finding.rule_id),
+            _show(f"{place}:{finding.start_line}" if finding.start_line else place),
+            _show(finding.message.splitlines()[0] if finding.message else ""),
             format_id("finding", finding.finding_id),
         )
     console.print(table)
+
+
+def _show(text: str, *, style: str = "") -> Text:
+    """Return text of an app or a tool: nothing in it is markup, and nothing reaches the terminal as a command."""
+    return Text(show_text(text), style=style)
 
 
 def _count(value: int | None) -> str:
