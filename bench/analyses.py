@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import statistics
 import time
 from pathlib import Path
 from uuid import UUID
@@ -62,17 +63,17 @@ async def _measure(folder: Path) -> list[Measured]:
         )
         succeeded = [run.tool for run in again if run.outcome is Outcome.succeeded]
         assert all(run.cached_from_tool_run_id for run in again if run.tool in succeeded)
-    best = ratios.index(min(ratios))
+    middle = ratios.index(statistics.median_low(ratios))
     return [
         Measured(
-            name=f"{len(again)} default tools on a sample app, against the longest chain two cores allow",
-            value=min(ratios),
+            name=f"{len(again)} default tools on a sample app, against the longest chain two cores allow, median of 3",
+            value=ratios[middle],
             unit="×",
             goal=1.15,
             details={"ratios": ratios, "together_s": side_by_side, "chains": chains},
         ),
-        Measured(name="… side by side", value=side_by_side[best], unit="s"),
-        Measured(name="… one after another", value=float(str(chains[best]["sum_s"])), unit="s"),
+        Measured(name="… side by side", value=side_by_side[middle], unit="s"),
+        Measured(name="… one after another", value=float(str(chains[middle]["sum_s"])), unit="s"),
         Measured(name="unchanged app again", value=again_s, unit="s", goal=1.0),
     ]
 

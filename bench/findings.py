@@ -63,7 +63,8 @@ async def _measure(settings: Settings, app: Path) -> list[Measured]:
         project_id = (await get_project(application.database, "default")).project_id
         first_id, first_s = await _store(application, project_id, app)
         finish_s, _ = await _timed(finish_analysis(application.analysis, project_id, first_id))
-        _, again_s = await _store(application, project_id, app)
+        again_id, again_s = await _store(application, project_id, app)
+        await finish_analysis(application.analysis, project_id, again_id)
         sarif_s, sarif = await _timed(export_analysis(application.analysis, project_id, first_id, "sarif"))
     validate_sarif(json.loads(sarif))
     assert len(json.loads(sarif)["runs"][0]["results"]) == FINDINGS_COUNT

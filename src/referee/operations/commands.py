@@ -73,6 +73,9 @@ def up(
         return
     import gc
 
+    from referee.foundation.store import warm_database
+
+    warm_database(settings)
     gc.disable()  # next to nothing made while loading is garbage, and looking for it takes a tenth of the start
     from referee.foundation.logs import configure_logs
     from referee.operations.serving import serve

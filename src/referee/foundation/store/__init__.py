@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         upgrade_database,
     )
     from referee.foundation.store.rows import copy_rows, decode_cursor, encode_cursor, record_artifacts
+    from referee.foundation.store.server import warm_database
     from referee.foundation.store.tables import ArtifactRow, Base
 
 __all__ = [
@@ -37,6 +38,7 @@ __all__ = [
     "record_artifacts",
     "restore_backup",
     "upgrade_database",
+    "warm_database",
 ]
 
 __getattr__ = open_door(
@@ -62,6 +64,7 @@ __getattr__ = open_door(
             "encode_cursor",
             "record_artifacts",
         ),
+        "server": ("warm_database",),
         "tables": (
             "ArtifactRow",
             "Base",

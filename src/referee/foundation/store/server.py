@@ -6,6 +6,7 @@ by ``ServerLease.release`` or by the end of the process, whatever ended it.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import importlib.util
 import json
@@ -24,7 +25,7 @@ from referee.foundation.settings import Settings
 from referee.foundation.store import supervisor as supervisor_module
 from referee.foundation.store.supervisor import PORT, read_server_state
 
-__all__ = ["MAJOR", "ServerLease", "find_bin_dir", "join_server", "stop_server"]
+__all__ = ["MAJOR", "ServerLease", "find_bin_dir", "join_server", "stop_server", "warm_database"]
 
 MAJOR = 18
 """Major version of the PostgreSQL that comes along. A cluster of another one is refused."""
@@ -106,6 +107,21 @@ def join_server(settings: Settings) -> ServerLease:
         lease.release()
         raise
     return lease
+
+
+def warm_database(settings: Settings) -> None:
+    """Start the embedded server beside whatever this process does next; returns at once.
+
+    For a process that is going to open the database and has much to load before. It stays a client until
+    it ends. That the server cannot be started is told to whoever opens the database.
+    """
+    if settings.database_url is None:
+        threading.Thread(target=_join_for_life, args=[settings], name="database-warming", daemon=True).start()
+
+
+def _join_for_life(settings: Settings) -> None:
+    with contextlib.suppress(RefereeError, OSError):
+        join_server(settings)  # never released: the system takes the lock back when the process ends
 
 
 def stop_server(settings: Settings, *, timeout_s: float = 30.0) -> bool:
