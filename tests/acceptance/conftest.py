@@ -74,13 +74,12 @@ class AnalysedApp:
     """What ``referee analyze`` printed."""
 
 
-@dataclass(frozen=True, slots=True)
-class AnalysedSamples:
-    """The four sample apps after their analysis, and the server that shows them."""
+@dataclass(frozen=True)
+class Site:
+    """A running server and what it answers."""
 
     referee: Referee
     client: httpx.Client
-    by_app_id: dict[str, AnalysedApp]
 
     def get(self, path: str, **query: str | int) -> Any:
         """Return the JSON of an address."""
@@ -94,11 +93,9 @@ class AnalysedSamples:
         assert answer.status_code == 200, answer.text
         return answer.text
 
-    def export(self, sample: AnalysedApp, export_format: str) -> bytes:
-        """Return one sample's analysis in an export format."""
-        answer = self.client.get(
-            f"/v1/analyses/{sample.analysis_id}/export", params={"format": export_format}
-        )
+    def export(self, analysis_id: str, export_format: str) -> bytes:
+        """Return an analysis in an export format."""
+        answer = self.client.get(f"/v1/analyses/{analysis_id}/export", params={"format": export_format})
         assert answer.status_code == 200, answer.text
         return answer.content
 
@@ -111,6 +108,20 @@ class AnalysedSamples:
             items.extend(page["items"])
         assert len(items) == page["total_count"]
         return items
+
+
+@dataclass(frozen=True)
+class AnalysedSamples(Site):
+    """The four sample apps after their analysis, and the server that shows them."""
+
+    by_app_id: dict[str, AnalysedApp]
+
+
+@contextmanager
+def open_client(referee: Referee) -> Iterator[httpx.Client]:
+    """Give a client of the running server."""
+    with httpx.Client(base_url=referee.url, timeout=120, trust_env=False) as client:
+        yield client
 
 
 @pytest.fixture(scope="session")
@@ -126,7 +137,7 @@ def samples(tmp_path_factory: pytest.TempPathFactory, tools_dir: Path) -> Iterat
         with _locked(root):
             referee.ensure_up()
             analysed = _ensure_analysed(root, referee)
-        with httpx.Client(base_url=referee.url, timeout=120, trust_env=False) as client:
+        with open_client(referee) as client:
             yield AnalysedSamples(referee, client, analysed)
     finally:
         with _locked(root):

@@ -88,7 +88,7 @@ def test_sarif_log_of_every_tool_run_fits_the_oasis_schema(
 def test_merged_sarif_log_has_a_run_for_each_tool_and_fits_the_oasis_schema(
     samples: AnalysedSamples, sample: AnalysedApp, oasis: Draft4Validator
 ) -> None:
-    log = json.loads(samples.export(sample, "sarif"))
+    log = json.loads(samples.export(sample.analysis_id, "sarif"))
 
     validate_sarif(log)
     assert _list_errors(oasis, log) == []
