@@ -31,7 +31,7 @@ MAX_HOLES = 200
 
 @dataclass(frozen=True, slots=True)
 class Location:
-    """A place in a file. Lines and columns count from 1."""
+    """A place in a file. Lines and columns count from 1; a number below that is none."""
 
     path: str
     """The path of a ``SourceFile``."""
@@ -39,6 +39,13 @@ class Location:
     start_column: int | None = None
     end_line: int | None = None
     end_column: int | None = None
+
+    def __post_init__(self) -> None:
+        """Take a tool's 0 or -1 for what it means: it does not know."""
+        for name in ("start_line", "start_column", "end_line", "end_column"):
+            number = getattr(self, name)
+            if number is not None and number < 1:
+                object.__setattr__(self, name, None)
 
 
 @dataclass(frozen=True, slots=True)
