@@ -53,12 +53,13 @@ def add_finding_pages(router: APIRouter, room: GetRoom) -> None:
             page = await finding_queries.list_findings(
                 session, project_id, where=query.filter, cursor=cursor, limit=DEFAULT_LIMIT
             )
+            states, suppressed_count = await finding_queries.count_findings(session, project_id)
             view = build_finding_list(
                 query,
                 page,
-                await finding_queries.count_findings_by_state(session, project_id),
+                states,
                 await finding_queries.count_finding_facets(session, project_id, where=query.filter),
-                suppressed_count=await finding_queries.count_suppressed_findings(session, project_id),
+                suppressed_count=suppressed_count,
             )
             panel = await _find_panel(session, room(), project_id, query, page.items)
         return await render_page(

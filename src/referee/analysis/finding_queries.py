@@ -42,9 +42,9 @@ __all__ = [
     "OCCURRENCE_COLUMNS",
     "OCCURRENCE_FIELDS",
     "count_finding_facets",
+    "count_findings",
     "count_findings_by_state",
     "count_occurrence_facets",
-    "count_suppressed_findings",
     "get_finding",
     "get_rule",
     "list_cluster",
@@ -194,26 +194,23 @@ async def count_finding_facets(
 
 async def count_findings_by_state(session: AsyncSession, project_id: UUID) -> dict[FindingState, int]:
     """Return how many findings are in each state; those that the code suppresses do not count."""
+    return (await count_findings(session, project_id))[0]
+
+
+async def count_findings(session: AsyncSession, project_id: UUID) -> tuple[dict[FindingState, int], int]:
+    """Return how many findings are in each state, and how many besides the code asks not to be told of."""
     rows = await session.execute(
-        select(FindingRow.state, func.count())
-        .where(FindingRow.project_id == project_id, FindingRow.is_suppressed.is_(False))
-        .group_by(FindingRow.state)
+        select(FindingRow.state, FindingRow.is_suppressed, func.count())
+        .where(FindingRow.project_id == project_id)
+        .group_by(FindingRow.state, FindingRow.is_suppressed)
     )
-    counts = dict.fromkeys(FindingState, 0)
-    counts.update({FindingState(state): count for state, count in rows})
-    return counts
-
-
-async def count_suppressed_findings(session: AsyncSession, project_id: UUID) -> int:
-    """Return how many findings the code asks not to be told of."""
-    return (
-        await session.scalar(
-            select(func.count()).where(
-                FindingRow.project_id == project_id, FindingRow.is_suppressed.is_(True)
-            )
-        )
-        or 0
-    )
+    counts, suppressed_count = dict.fromkeys(FindingState, 0), 0
+    for state, is_suppressed, count in rows:
+        if is_suppressed:
+            suppressed_count += count
+        else:
+            counts[FindingState(state)] = count
+    return counts, suppressed_count
 
 
 async def list_cluster(session: AsyncSession, finding: Finding, *, limit: int = 20) -> tuple[Finding, ...]:
