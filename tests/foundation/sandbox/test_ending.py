@@ -12,6 +12,7 @@ import pytest
 from tests.foundation.sandbox.conftest import METHODS, Bench, list_commands, wait_until
 
 from referee.foundation.sandbox import Limits, run_command
+from referee.foundation.sandbox.launching import supervisor_command
 
 TREE = "(trap '' TERM HUP; setsid sleep {marker} & sleep {marker}) & echo up; exec sleep {marker}"
 
@@ -85,9 +86,8 @@ async def test_command_whose_supervisor_is_killed_is_no_success(bench: Bench, me
     marker = f"7426.{METHODS.index(method)}5"
     task = asyncio.create_task(bench.shell(f"setsid sleep {marker} & exec sleep {marker}"))
     await asyncio.to_thread(wait_until, lambda: len(list_commands(f"sleep {marker}")) >= 2, within_s=30)
-    [supervisor] = [
-        child for child in psutil.Process().children() if "supervisor" in " ".join(child.cmdline())
-    ]
+    script = supervisor_command()[-2]
+    [supervisor] = [child for child in psutil.Process().children() if script in child.cmdline()]
     supervisor.kill()
     result = await task
     assert (result.end, result.signal, result.exit_code) == ("signaled", 9, None)
