@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PORT ?= 8765
 SAMPLES := samples/apps/models
 WORKERS ?= 2
+PROGRAMS := bwrap:bubblewrap curl:curl nmap:nmap ab:apache2-utils
 export REFEREE_HOME ?= $(CURDIR)/.referee
 
 .PHONY: help setup run check test test-all bench docs lock down
@@ -25,12 +26,15 @@ $(VENV)/.installed: $(BIN)/uv requirements/development.txt pyproject.toml
 	@touch $@
 
 setup: $(VENV)/.installed ## Create the virtual environment and fetch what the tools need from the system
-	@sh scripts/system-packages bwrap:bubblewrap
+	@sh scripts/system-packages $(PROGRAMS)
 
-run: setup ## Analyse the four sample apps and leave the server running at the page that shows them
-	@$(BIN)/referee tool install
+run: setup ## Run the four sample apps, analyse each with all tools, and leave the server at the page that shows them
+	@$(BIN)/referee tool install deep
 	@$(BIN)/referee status >/dev/null 2>&1 || $(BIN)/referee up --detach --port $(PORT)
-	@for app in $(SAMPLES)/*/app*; do echo; $(BIN)/referee analyze "$$app" || exit $$?; done
+	@for app in $(SAMPLES)/*/app*; do \
+	  case "$$app" in */app1) template=task-board ;; *) template=shop-orders ;; esac; \
+	  echo; $(BIN)/referee analyze "$$app" --profile deep --allow-unavailable \
+	    --template samples/templates/$$template.json || exit $$?; done
 	@echo; $(BIN)/referee status | head -1; echo "Stop it with: REFEREE_HOME=$(REFEREE_HOME) $(BIN)/referee down"
 
 down: ## Stop the server that make run left running
@@ -43,12 +47,12 @@ check: setup ## Format, lint, types and the direction of imports
 	@PYTHONPATH=src $(BIN)/lint-imports --no-logo >/dev/null || { PYTHONPATH=src $(BIN)/lint-imports --no-logo; exit 1; }
 
 test: setup ## Run the default tests: real database, real tools, real browser
-	@sh scripts/system-packages bwrap:bubblewrap chromium:chromium chromedriver:chromium-driver
+	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
 	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) -m "not slow"
 
 test-all: setup ## Run every test, the slow ones too
-	@sh scripts/system-packages bwrap:bubblewrap chromium:chromium chromedriver:chromium-driver
+	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
 	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS)
 

@@ -8,26 +8,37 @@ import sys
 from collections.abc import Callable
 
 from bench.analyses import measure_analysis
+from bench.app_faults import measure_app_faults
 from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.processes import measure_command, measure_server
 
+ON_DEMAND = ("faults", "app-faults")
+"""Benches that take too long to run without being named."""
+
 
 def main() -> int:
-    """Run the benches that are named, or all but ``faults``. Exit code 1 when a goal is missed."""
+    """Run the benches that are named, or all but those on demand. Exit code 1 when a goal is missed."""
     benches: dict[str, Callable[[argparse.Namespace], list[Measured]]] = {
         "analysis": lambda _: measure_analysis(),
         "findings": lambda _: measure_findings(),
         "command": lambda _: measure_command(),
         "server": lambda _: measure_server(),
         "faults": _faults,
+        "app-faults": lambda arguments: measure_app_faults(rounds=arguments.rounds, seed=arguments.seed),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
     parser.add_argument("--kills", type=int, default=200, help="faults: how often something is killed")
     parser.add_argument(
-        "--seed", type=int, default=random.randrange(1 << 30), help="faults: of everything random"
+        "--rounds", type=int, default=200, help="app-faults: how often a running app gets into trouble"
+    )
+    parser.add_argument(
+        "--seed",
+        type=int,
+        default=random.randrange(1 << 30),
+        help="faults, app-faults: of everything random",
     )
     parser.add_argument(
         "--targets", default="server,server,worker", help="faults: server, worker, database, supervisor"
@@ -38,7 +49,7 @@ def main() -> int:
             parser.error(f"there is no bench {name!r}; choose from {', '.join(benches)}")
     before = describe_machine()
     measured: list[Measured] = []
-    for name in arguments.names or [name for name in benches if name != "faults"]:
+    for name in arguments.names or [name for name in benches if name not in ON_DEMAND]:
         print(f"{name} …", file=sys.stderr, flush=True)
         measured += benches[name](arguments)
     after = describe_machine()

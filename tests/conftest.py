@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
+import subprocess
+import sys
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ import psycopg
 import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
+from tests.programs import Referee
 
 from referee.foundation.settings import Settings, load_settings
 from referee.foundation.store import Database, open_database
@@ -119,3 +122,26 @@ def _wait_until_gone(server_home: Path) -> None:
     deadline_s = time.monotonic() + 30
     while (server_home / "database" / "postmaster.pid").exists() and time.monotonic() < deadline_s:
         time.sleep(0.02)
+
+
+@pytest.fixture
+def referee(home: Path, tools_dir: Path) -> Referee:
+    """Return a function that runs the real command line on this test's home."""
+
+    def run(*arguments: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [sys.executable, "-m", "referee", *arguments],
+            env={
+                **os.environ,
+                "REFEREE_HOME": str(home),
+                "REFEREE_TOOLS_DIR": str(tools_dir),
+                "REFEREE_DATABASE_IDLE_STOP_S": "0",
+                **variables,
+            },
+            capture_output=True,
+            text=True,
+            timeout=240,
+            check=False,
+        )
+
+    return run

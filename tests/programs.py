@@ -8,11 +8,16 @@ a skip of this kind is a failure.
 from __future__ import annotations
 
 import os
-from typing import NoReturn
+import subprocess
+from collections.abc import Callable
+from typing import NoReturn, TypeAlias
 
 import pytest
 
-__all__ = ["skip_for_system"]
+__all__ = ["Referee", "skip_for_system"]
+
+Referee: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
+"""Runs the real command line with these arguments and, by name, variables."""
 
 
 def skip_for_system(reason: str) -> NoReturn:

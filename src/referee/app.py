@@ -14,9 +14,11 @@ from functools import partial
 
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
+from referee.apps import AppsRoom
 from referee.core.findings import JsonValue
 from referee.core.integrity import IntegrityCheck
 from referee.foundation.jobs import JobContext, JobEngine, list_workers
+from referee.foundation.llm import open_llm
 from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
 from referee.operations.verification import register_verification
@@ -31,6 +33,7 @@ ALL_TABLES = (
     "referee.foundation.store.tables",
     "referee.apps.tables",
     "referee.analysis.tables",
+    "referee.analysis.analyzers.tables",
 )
 """Modules whose tables together are the schema."""
 
@@ -43,6 +46,7 @@ class Application:
     database: Database
     artifacts: ArtifactStore
     engine: JobEngine
+    apps: AppsRoom
     analysis: AnalysisRoom
 
     @property
@@ -85,6 +89,8 @@ async def open_application(
             yield application
         finally:
             await application.engine.stop(drain_s=drain_s)
+            if application.analysis.judge is not None:
+                await application.analysis.judge.close()
     finally:
         await database.close()
 
@@ -97,15 +103,18 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         advisories_dir=settings.advisories_dir,
         install_timeout_s=settings.install_timeout_s,
     )
-    analysis = AnalysisRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
-    register_workflows(analysis, engine)
+    apps = AppsRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
+    analysis = AnalysisRoom(
+        settings=settings, database=database, artifacts=artifacts, install_kit=kit, judge=open_llm(settings)
+    )
+    register_workflows(analysis, apps, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        return {"ended_count": await sweep_analyses(analysis)}
+        return {"ended_count": await sweep_analyses(analysis, apps)}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)
     application = Application(
-        settings=settings, database=database, artifacts=artifacts, engine=engine, analysis=analysis
+        settings=settings, database=database, artifacts=artifacts, engine=engine, apps=apps, analysis=analysis
     )
     register_verification(engine, database, artifacts, lambda: application.integrity_checks)
     return application

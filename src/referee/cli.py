@@ -15,17 +15,22 @@ import typer
 
 from referee.analysis.commands import analysis_app, analyze, finding_app
 from referee.apps.commands import app as apps_app
+from referee.apps.run_commands import template_app
 from referee.core.errors import RefereeError
 from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
 from referee.operations.commands import register_operations
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
+from referee.tools.judge_commands import app as judge_app
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from fastapi import FastAPI
 
     from referee.app import Application
+    from referee.core.sources import SourceSnapshot
     from referee.foundation.settings import Settings
 
 __all__ = ["app", "main"]
@@ -42,6 +47,8 @@ app.command("analyze")(analyze)
 app.add_typer(analysis_app, name="analysis")
 app.add_typer(finding_app, name="finding")
 app.add_typer(apps_app, name="app")
+app.add_typer(template_app, name="template")
+app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")
 app.add_typer(job_app, name="job")
@@ -82,6 +89,14 @@ class _Composition:
         settings = load_settings(log_level="error")
         configure_logs(settings)
         return open_application(settings, is_worker=is_worker, worker_kind="command")
+
+    def take_snapshot(self, source: Path, snapshots_dir: Path) -> SourceSnapshot:
+        """Copy the source of a folder, within the limits of the settings."""
+        from referee.apps import SourceLimits, take_snapshot
+        from referee.foundation.settings import load_settings
+
+        limits = SourceLimits.from_settings(load_settings())
+        return take_snapshot(source, snapshots_dir, limits, name=source.name)
 
     def open_worker(self, settings: Settings, *, drain_s: float) -> AbstractAsyncContextManager[Application]:
         """Open the application as a worker."""

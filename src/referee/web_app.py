@@ -10,11 +10,14 @@ from fastapi import FastAPI
 from referee import __version__
 from referee.analysis.api import create_api as analysis_api
 from referee.analysis.app_judgements import AnalysisJudgements
+from referee.analysis.breakers import ServiceGate
 from referee.analysis.pages import create_pages as analysis_pages
+from referee.analysis.runtime_api import create_runtime_api
 from referee.analysis.shell import register_in_shell as register_analysis
 from referee.app import Application, open_application
 from referee.apps.api import create_api as apps_api
 from referee.apps.pages import create_pages as apps_pages
+from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
@@ -27,6 +30,7 @@ from referee.operations.pages import create_pages as operations_pages
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.tools.api import create_api as tools_api
+from referee.tools.inspecting import InstalledTools, ToolInspector
 from referee.tools.pages import create_pages as tools_pages
 from referee.tools.pages import register_in_shell as register_tools
 
@@ -74,6 +78,8 @@ def create_web_app(settings: Settings) -> FastAPI:
         async with current().database.reading() as session:
             await refresh_metrics(session)
 
+    gate = ServiceGate()
+    inspector = ToolInspector(InstalledTools(settings.tools_path, advisories_dir=settings.advisories_dir))
     settings.ensure_home()
     app = create_shell(
         settings,
@@ -87,12 +93,14 @@ def create_web_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(operations_api(current, refresh))
-    app.include_router(tools_api())
-    app.include_router(tools_pages())
-    app.include_router(apps_api(lambda: current().database, AnalysisJudgements()))
-    app.include_router(apps_pages(lambda: current().database, AnalysisJudgements()))
+    app.include_router(tools_api(inspector))
+    app.include_router(tools_pages(inspector))
+    app.include_router(apps_api(lambda: current().apps, AnalysisJudgements()))
+    app.include_router(create_run_api(lambda: current().apps))
+    app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
-    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine))
+    app.include_router(create_runtime_api(lambda: current().analysis, gate))
+    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     app.include_router(operations_pages(current))
     register_tools(app.state.shell)
     register_apps(app.state.shell, lambda: current().database)

@@ -65,7 +65,15 @@ def key(
     version: str = "1.0",
     plan: ToolPlan | None = None,
 ) -> str:
-    return compute_cache_key(description, lock, version, plan or make_plan(), snapshot)
+    computed = compute_cache_key(description, lock, version, plan or make_plan(), snapshot)
+    assert computed is not None
+    return computed
+
+
+def test_answer_about_a_running_app_has_no_key_and_is_never_reused(snapshot: SourceSnapshot) -> None:
+    description = get_tool("curl").describe()
+
+    assert compute_cache_key(description, "1", "1.0", make_plan(), snapshot) is None
 
 
 CHANGES: dict[str, Key] = {

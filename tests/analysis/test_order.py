@@ -239,7 +239,7 @@ async def test_copy_of_every_waiting_analysis_outlives_the_sweep(idle: Applicati
     (copy,) = idle.settings.snapshots_dir.iterdir()
     os.utime(copy, (0, 0))
     await _add_waiting(idle, planned.keys["bandit"].analysis_id, 1_100)
-    await sweep_analyses(idle.analysis)
+    await sweep_analyses(idle.analysis, idle.apps)
 
     assert copy.is_dir()
 
@@ -253,7 +253,7 @@ async def test_analysis_whose_job_failed_without_it_is_ended_by_the_sweep(
         await session.execute(
             text("UPDATE jobs SET state = 'failed', finished_at = now(), error_json = '{}'")
         )
-    await sweep_analyses(idle.analysis)
+    await sweep_analyses(idle.analysis, idle.apps)
 
     async with idle.database.reading() as session:
         ended = await get_analysis(session, planned.project_id, analysis_id)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -71,6 +69,12 @@ class BadKit:
         """Return the real environment."""
         return await self.real.node_environment(tool, lock, program)
 
+    async def system_program(self, tool: str, program: str, package: str) -> Installation:
+        """Return the test's program, or that of the machine."""
+        if tool in self.programs:
+            return await self.python_environment(tool, "", program)
+        return await self.real.system_program(tool, program, package)
+
     @property
     def node(self) -> Path:
         """Path of Node.js."""
@@ -85,7 +89,6 @@ class BadKit:
 OpenBad: TypeAlias = Callable[..., AbstractAsyncContextManager[Application]]
 Analyse: TypeAlias = Callable[..., Awaitable[tuple[Analysis, dict[str, ToolRun]]]]
 WriteProgram: TypeAlias = Callable[[str], Path]
-Referee: TypeAlias = Callable[..., "subprocess.CompletedProcess[str]"]
 
 
 @pytest.fixture
@@ -171,26 +174,3 @@ async def count_rows(database: Database) -> dict[str, int]:
             name: (await session.execute(text(f"SELECT count(*) FROM {name}"))).scalar_one()  # noqa: S608
             for name in names
         }
-
-
-@pytest.fixture
-def referee(home: Path, tools_dir: Path) -> Referee:
-    """Return a function that runs the real command line on this test's home."""
-
-    def run(*arguments: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "referee", *arguments],
-            env={
-                **os.environ,
-                "REFEREE_HOME": str(home),
-                "REFEREE_TOOLS_DIR": str(tools_dir),
-                "REFEREE_DATABASE_IDLE_STOP_S": "0",
-                **variables,
-            },
-            capture_output=True,
-            text=True,
-            timeout=240,
-            check=False,
-        )
-
-    return run

@@ -14,11 +14,11 @@ import pytest
 from tests.faults.conftest import (
     FLAWED,
     OpenBad,
-    Referee,
     analyse,
     count_rows,
     list_problems,
 )
+from tests.programs import Referee
 
 from referee.analysis.finding_queries import list_occurrences
 from referee.analysis.requests import AnalysisRequest, plan_runs

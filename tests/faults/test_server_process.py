@@ -11,7 +11,7 @@ import sys
 import threading
 from pathlib import Path
 
-from tests.faults.conftest import Referee
+from tests.programs import Referee
 
 from referee.foundation.settings import load_settings
 from referee.operations.processes import ServerState, find_server, hold_server_lock

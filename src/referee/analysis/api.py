@@ -28,12 +28,12 @@ from referee.analysis.models import (
 from referee.analysis.overview import read_overview
 from referee.analysis.requests import AnalysisRequest
 from referee.analysis.running import AnalysisRoom
-from referee.core.errors import Forbidden, NotFound
+from referee.apps.roots import check_roots
+from referee.core.errors import NotFound
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.access import Principal
 from referee.foundation.jobs import JobEngine
-from referee.foundation.settings import Settings
 from referee.foundation.web.answers import (
     CursorParameter,
     IdempotencyKey,
@@ -44,7 +44,6 @@ from referee.foundation.web.answers import (
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
-from referee.foundation.web.sessions import is_loopback_host
 
 __all__ = ["check_roots", "create_api"]
 
@@ -100,20 +99,6 @@ def get_actor(principal: Principal) -> str:
     return "local user" if principal.key_id is None else f"key {principal.key_id.hex}"
 
 
-def check_roots(settings: Settings) -> None:
-    """Refuse to read this machine's folders for others until somebody says which.
-
-    Raises:
-        Forbidden: The server listens beyond loopback and no roots are set.
-    """
-    if not settings.allowed_roots and not is_loopback_host(settings.host):
-        raise Forbidden(
-            "source.roots_unset",
-            "This server listens beyond its own machine, and nobody has said which folders it may read.",
-            "Set REFEREE_ALLOWED_ROOTS to the folders that hold apps, and start it again.",
-        )
-
-
 def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
     """Return the routes of analyses and findings."""
     router = APIRouter(prefix="/v1")
@@ -151,7 +136,8 @@ def _add_analyses(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         """Accept an analysis. The answer means that it is stored and will be carried out."""
         principal.require("write")
         request = AnalysisRequest(
-            **{**body.model_dump(), "tools": tuple(body.tools)}, idempotency_key=idempotency_key
+            **{**body.model_dump(), "tools": tuple(body.tools), "services": tuple(body.services)},
+            idempotency_key=idempotency_key,
         )
         check_roots(room().settings)
         analysis = await service.create_analysis(room(), engine(), principal.project_id, request)

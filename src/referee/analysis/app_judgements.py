@@ -8,10 +8,10 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.queries import list_app_analyses
+from referee.analysis.queries import list_app_analyses, list_app_versions
 from referee.analysis.tables import AnalysisRow, FindingRow, SubjectRow
 from referee.analysis.views import Analysis
-from referee.apps.judgements import AppAnalysis, AppSummary
+from referee.apps.judgements import AppAnalysis, AppSummary, AppVersion
 from referee.core.vocabulary import FindingState, Severity
 
 __all__ = ["AnalysisJudgements"]
@@ -51,6 +51,12 @@ class AnalysisJudgements:
         """Return the latest analyses of an app, newest first."""
         found = await list_app_analyses(session, project_id, app_id=app_id, limit=limit)
         return [_view(analysis) for analysis in found]
+
+    async def list_versions(
+        self, session: AsyncSession, project_id: UUID, app_id: UUID, *, limit: int
+    ) -> Sequence[AppVersion]:
+        """Return the states of an app's source that were analysed, last seen first."""
+        return await list_app_versions(session, project_id, app_id, limit=limit)
 
     async def _count_open(
         self, session: AsyncSession, project_id: UUID, app_ids: Sequence[UUID]

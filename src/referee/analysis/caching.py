@@ -36,8 +36,13 @@ __all__ = ["compute_cache_key", "find_cached_runs", "load_cached_result"]
 
 def compute_cache_key(
     description: ToolDescription, lock_digest: str, version: str, plan: ToolPlan, snapshot: SourceSnapshot
-) -> str:
-    """Return the SHA-256 of everything a tool's answer depends on."""
+) -> str | None:
+    """Return the SHA-256 of everything a tool's answer depends on.
+
+    None for a tool that looks at a running app: its answer depends on the run too, and is never reused.
+    """
+    if description.needs != "source":
+        return None
     return digest_json(
         {
             "tool": description.name,

@@ -86,6 +86,19 @@ def analyze(
         typer.Option("--tools", help="Names, separated by commas, or all. Default: the profile's."),
     ] = None,
     profile: Annotated[str, typer.Option("--profile", help="quick, standard or deep.")] = "standard",
+    services: Annotated[
+        str | None,
+        typer.Option(
+            "--services", help="Only tools of static, dynamic, performance or ai, separated by commas."
+        ),
+    ] = None,
+    load: Annotated[
+        str, typer.Option("--load", help="Preset of the load tools: quick, standard, stress or production.")
+    ] = "quick",
+    template: Annotated[
+        str | None,
+        typer.Option("--template", help="What the app was asked to do: a JSON file, or a known slug."),
+    ] = None,
     model: Annotated[
         str | None, typer.Option("--model", help="Slug of the model that wrote the app.")
     ] = None,
@@ -98,6 +111,13 @@ def analyze(
     fail_on: Annotated[
         str | None, typer.Option("--fail-on", help="Exit with 10 when a finding is this severe or worse.")
     ] = None,
+    is_absence_allowed: Annotated[
+        bool,
+        typer.Option(
+            "--allow-unavailable",
+            help="Exit with 0 when all that is missing are tools that cannot be had here.",
+        ),
+    ] = False,
     is_cache_allowed: Annotated[
         bool, typer.Option("--cache/--no-cache", help="Answer unchanged tools from the result cache.")
     ] = True,
@@ -107,6 +127,7 @@ def analyze(
 
     Exit codes: 0 completed; 2 bad input; 10 findings at or above --fail-on; 11 not completed.
     """
+    from dataclasses import replace
     from pathlib import Path
 
     from referee.analysis.following import check_format, parse_parameters, parse_severity
@@ -117,26 +138,32 @@ def analyze(
     request = AnalysisRequest(
         path=str(Path(path).absolute()) if path.strip() else path,
         tools=tuple(name.strip() for name in tools.split(",") if name.strip()) if tools else (),
+        services=tuple(name.strip() for name in (services or "").split(",") if name.strip()),
         profile=profile,
+        load=load,
         parameters=parse_parameters(parameters or []),
         model=model,
         number=number,
         is_cache_allowed=is_cache_allowed,
     )
 
-    async def run(application: AnalysisApplication, project_id: UUID) -> tuple[Analysis, int]:
-        from referee.analysis.following import follow_analysis
+    async def run(application: AnalysisApplication, project_id: UUID) -> tuple[bool, int]:
+        from referee.analysis.following import follow_analysis, is_whole_enough, resolve_template
         from referee.analysis.service import create_analysis
 
-        analysis = await create_analysis(application.analysis, application.engine, project_id, request)
+        known = await resolve_template(application.analysis, project_id, template)
+        analysis = await create_analysis(
+            application.analysis, application.engine, project_id, replace(request, template=known)
+        )
         ended = await follow_analysis(
             application.database, project_id, analysis.analysis_id, _console(stderr=True)
         )
         await _print_result(application, project_id, ended, output_format)
-        return ended[0], await _count_failing(application, analysis.analysis_id, threshold)
+        is_whole = is_whole_enough(*ended, is_absence_allowed=is_absence_allowed)
+        return is_whole, await _count_failing(application, analysis.analysis_id, threshold)
 
-    analysis, failing_count = _run(ctx, project, run, is_worker=None)
-    if analysis.state.value != "completed":
+    is_whole, failing_count = _run(ctx, project, run, is_worker=None)
+    if not is_whole:
         raise typer.Exit(EXIT_INCOMPLETE)
     if failing_count:
         typer.echo(f"{failing_count} findings are {fail_on} or worse.", err=True)

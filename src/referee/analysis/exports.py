@@ -52,6 +52,7 @@ _CSV_COLUMNS: Final = (
     "state",
     "fingerprint",
     "finding_id",
+    "address",
 )
 
 
@@ -125,6 +126,7 @@ def _render_csv(occurrences: Iterable[Occurrence]) -> bytes:
             occurrence.state.value,
             occurrence.fingerprint,
             format_id("finding", occurrence.finding_id),
+            occurrence.address or "",
         )
         writer.writerow([neutralise_formula(str(value)) for value in row])
     return text.getvalue().encode()
@@ -165,6 +167,8 @@ def _render_suite(run: ToolRun, found: Sequence[Occurrence]) -> Iterable[str]:
     yield "    </testcase>"
     for occurrence in found:
         place = f"{occurrence.path or ''}:{occurrence.start_line or 0}"
+        if occurrence.path is None and occurrence.address is not None:
+            place = str(occurrence.address)
         yield (
             f"    <testcase classname={_attribute(run.tool)}"
             f" name={_attribute(f'{occurrence.rule_id} at {place} #{occurrence.ordinal}')}"

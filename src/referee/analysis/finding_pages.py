@@ -131,7 +131,7 @@ async def build_panel(
         "title": first_line(finding.message),
         "finding": finding,
         "latest": occurrence,
-        "place": place_of(finding.path, finding.start_line),
+        "place": place_of(finding.path, finding.start_line, finding.address),
         "rule": await finding_queries.get_rule(session, finding.tool, finding.rule_id),
         "code": await _read_code(room, occurrence, _PANEL_CONTEXT_LINES),
         "url": f"/ui/findings/{finding.finding_id}",
@@ -196,7 +196,7 @@ async def _build_finding_context(
     return {
         "finding": finding,
         "finding_label": format_id("finding", finding.finding_id),
-        "place": place_of(finding.path, finding.start_line),
+        "place": place_of(finding.path, finding.start_line, finding.address),
         "latest": latest,
         "rule": await finding_queries.get_rule(session, finding.tool, finding.rule_id),
         "events": await finding_queries.list_finding_events(session, finding.finding_id),

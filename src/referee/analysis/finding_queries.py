@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Any, Final
 from uuid import UUID
 
@@ -29,10 +29,11 @@ from referee.analysis.tables import (
     ToolRunRow,
 )
 from referee.analysis.views import Facet, Finding, FindingEvent, Occurrence
+from referee.core.addresses import Address
 from referee.core.errors import NotFound
-from referee.core.findings import Rule
+from referee.core.findings import JsonValue, Rule
 from referee.core.pages import DEFAULT_LIMIT, Page
-from referee.core.vocabulary import Confidence, FindingState, Severity
+from referee.core.vocabulary import Confidence, FindingState, Service, Severity
 from referee.foundation.store import decode_cursor, encode_cursor
 from referee.foundation.web.filters import Filter, FilterField, to_where
 
@@ -52,6 +53,8 @@ __all__ = [
     "list_finding_occurrences",
     "list_findings",
     "list_occurrences",
+    "list_rules",
+    "list_stored_sources",
     "stream_occurrences",
 ]
 
@@ -66,6 +69,9 @@ FINDING_FIELDS: Final[Mapping[str, FilterField]] = {
     "tool": FilterField("keyword", "Tool that reports it.", example="tool:bandit"),
     "rule": FilterField("text", "Part of the rule's id, or a pattern with *.", is_searched=True),
     "path": FilterField("text", "Part of the file's path, or a pattern.", is_searched=True, example="path:backend/*"),
+    "address": FilterField(
+        "text", "Part of the place in the running app, or a pattern.", is_searched=True, example="address:*/api/*"
+    ),
     "subject": FilterField(
         "keyword", "Name of the subject, or a pattern with *.", is_searched=True, example="subject:*/app1"
     ),
@@ -79,6 +85,7 @@ FINDING_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "tool": FindingRow.__table__.c.tool,
     "rule": FindingRow.__table__.c.rule_id,
     "path": FindingRow.__table__.c.path,
+    "address": FindingRow.__table__.c.address,
     "subject": SubjectRow.__table__.c.name,
     "message": FindingRow.__table__.c.message,
     "suppressed": FindingRow.__table__.c.is_suppressed,
@@ -86,8 +93,11 @@ FINDING_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
 }
 
 OCCURRENCE_FIELDS: Final[Mapping[str, FilterField]] = {
-    name: FINDING_FIELDS[name]
-    for name in ("state", "severity", "tool", "rule", "path", "message", "suppressed")
+    **{
+        name: FINDING_FIELDS[name]
+        for name in ("state", "severity", "tool", "rule", "path", "address", "message", "suppressed")
+    },
+    "service": FilterField.of_enum(Service, "Family of the tool that reports it."),
 }
 OCCURRENCE_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "state": FindingRow.__table__.c.state,
@@ -95,8 +105,10 @@ OCCURRENCE_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "tool": ToolRunRow.__table__.c.tool,
     "rule": OccurrenceRow.__table__.c.rule_id,
     "path": OccurrenceRow.__table__.c.path,
+    "address": FindingRow.__table__.c.address,
     "message": OccurrenceRow.__table__.c.message,
     "suppressed": OccurrenceRow.__table__.c.suppression.is_not(None),
+    "service": ToolRunRow.__table__.c.service,
 }
 
 
@@ -251,16 +263,27 @@ async def list_finding_events(
 async def get_rule(session: AsyncSession, tool: str, rule_id: str) -> Rule | None:
     """Return what a tool says about a rule, or None when it never did."""
     row = await session.get(RuleRow, (tool, rule_id))
-    if row is None:
-        return None
-    return Rule(
-        rule_id=row.rule_id,
-        name=row.name,
-        summary=row.summary,
-        default_severity=Severity(row.default_severity),
-        help_url=row.help_url,
-        cwe_ids=tuple(row.cwe_ids),
+    return None if row is None else _rule(row)
+
+
+async def list_rules(session: AsyncSession, keys: Iterable[tuple[str, str]]) -> dict[tuple[str, str], Rule]:
+    """Return what tools say about rules, by tool and rule id; a rule of which none was ever told is left out."""
+    rows = await session.scalars(select(RuleRow).where(tuple_(RuleRow.tool, RuleRow.rule_id).in_(list(keys))))
+    return {(row.tool, row.rule_id): _rule(row) for row in rows}
+
+
+async def list_stored_sources(
+    session: AsyncSession, analysis_id: UUID, *, limit: int = 1000
+) -> dict[str, str]:
+    """Return the files of an analysis whose text is kept: path → artifact, by path."""
+    rows = await session.execute(
+        select(OccurrenceRow.path, func.max(OccurrenceRow.source_sha256))
+        .where(OccurrenceRow.analysis_id == analysis_id, OccurrenceRow.source_sha256.is_not(None))
+        .group_by(OccurrenceRow.path)
+        .order_by(OccurrenceRow.path)
+        .limit(limit)
     )
+    return {str(path): str(sha256) for path, sha256 in rows}
 
 
 def _select_occurrences() -> Select[OccurrenceRow, str, str, str]:
@@ -439,6 +462,7 @@ def _finding(row: Row[FindingRow, str]) -> Finding:
         message=finding.message,
         path=finding.path,
         start_line=finding.start_line,
+        address=finding.address,
         cwe_ids=tuple(finding.cwe_ids),
         is_suppressed=finding.is_suppressed,
         state=FindingState(finding.state),
@@ -470,6 +494,7 @@ def _occurrence(row: Row[OccurrenceRow, str, str, str]) -> Occurrence:
         start_column=occurrence.start_column,
         end_line=occurrence.end_line,
         end_column=occurrence.end_column,
+        address=_address(occurrence.address_json),
         code_line=occurrence.code_line,
         source_sha256=occurrence.source_sha256,
         suppression=occurrence.suppression,
@@ -479,4 +504,26 @@ def _occurrence(row: Row[OccurrenceRow, str, str, str]) -> Occurrence:
         properties=occurrence.properties_json,
         cwe_ids=tuple(occurrence.cwe_ids),
         state=FindingState(state),
+    )
+
+
+def _rule(row: RuleRow) -> Rule:
+    return Rule(
+        rule_id=row.rule_id,
+        name=row.name,
+        summary=row.summary,
+        default_severity=Severity(row.default_severity),
+        help_url=row.help_url,
+        cwe_ids=tuple(row.cwe_ids),
+    )
+
+
+def _address(stored: Mapping[str, JsonValue] | None) -> Address | None:
+    if stored is None:
+        return None
+    return Address(
+        target=str(stored["target"]),
+        method=str(stored["method"]),
+        path=str(stored["path"]),
+        parameter=str(stored["parameter"]),
     )

@@ -14,17 +14,22 @@ from rich.live import Live
 from referee.analysis.exports import EXPORT_FORMATS, ExportFormat
 from referee.analysis.printing import render_ledger
 from referee.analysis.queries import get_analysis, list_tool_runs
+from referee.analysis.running import AnalysisRoom
 from referee.analysis.views import Analysis, ToolRun
+from referee.apps import import_template, read_template_file
 from referee.core.errors import InvalidInput
-from referee.core.vocabulary import Severity
+from referee.core.ids import format_id
+from referee.core.vocabulary import AnalysisState, Outcome, Severity
 from referee.foundation.store import Database
 
 __all__ = [
     "check_export_format",
     "check_format",
     "follow_analysis",
+    "is_whole_enough",
     "parse_parameters",
     "parse_severity",
+    "resolve_template",
     "write_export",
 ]
 
@@ -52,6 +57,39 @@ async def follow_analysis(
             if analysis.state.is_final:
                 return analysis, tool_runs
             await asyncio.sleep(_LOOK_S)
+
+
+def is_whole_enough(analysis: Analysis, tool_runs: Sequence[ToolRun], *, is_absence_allowed: bool) -> bool:
+    """Return whether nothing is missing of an ended analysis.
+
+    Args:
+        analysis: As it ended.
+        tool_runs: Its ledger.
+        is_absence_allowed: Whether tools that cannot be had on this machine may be missing.
+    """
+    if analysis.state is AnalysisState.completed:
+        return True
+    return (
+        is_absence_allowed
+        and analysis.state is AnalysisState.partially_completed
+        and all(
+            run.outcome is Outcome.unavailable or (run.outcome is not None and run.outcome.is_complete)
+            for run in tool_runs
+        )
+    )
+
+
+async def resolve_template(room: AnalysisRoom, project_id: UUID, text: str | None) -> str | None:
+    """Return how to name the template that a person gave: an id for a file, which is imported; a slug as it is.
+
+    Raises:
+        InvalidInput: The file cannot be read or is no template.
+    """
+    if text is None or not (text.endswith(".json") or "/" in text):
+        return text
+    document = await read_template_file(Path(text))
+    known = await import_template(room.database, room.artifacts, project_id, document)
+    return format_id("template", known.template_id)
 
 
 def _tell_ended(console: Console, tool_runs: Sequence[ToolRun], told: set[str]) -> None:

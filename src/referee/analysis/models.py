@@ -61,7 +61,18 @@ class AnalysisRequestModel(_Model):
     tools: list[str] = Field(
         default_factory=list, max_length=100, description="Names; empty: the profile's; all: every tool."
     )
+    services: list[str] = Field(
+        default_factory=list, max_length=10, description="Only tools of static, dynamic, performance or ai."
+    )
     profile: str = Field(default="standard", description="quick, standard or deep.")
+    load: str = Field(
+        default="quick", description="Preset of the load tools: quick, standard, stress or production."
+    )
+    template: str | None = Field(
+        default=None,
+        max_length=200,
+        description="What the app was asked to do: slug or id of a known template.",
+    )
     parameters: dict[str, dict[str, Any]] = Field(
         default_factory=dict, description="Tool name → parameter name → value."
     )
@@ -129,6 +140,8 @@ class AnalysisModel(_Model):
     state: AnalysisState
     reason: str
     profile: str
+    template_id: UUID | None
+    template: str | None = Field(description="Slug of what the app was asked to do.")
     source_digest: str
     files_count: int
     excluded_count: int
@@ -174,6 +187,9 @@ class ToolRunModel(_Model):
     coverage: dict[str, Any] | None
     notices: list[str]
     raw: dict[str, Any]
+    app_run_id: UUID | None = Field(description="Run of the app that it judged; null when it judged source.")
+    app_isolation: str | None = Field(description="What kept that app in.")
+    stands_in_for: str | None = Field(description="Tool whose work it does where that one cannot be had.")
     sarif_sha256: str | None
     duration_ms: int | None
     cpu_ms: int | None
@@ -222,16 +238,23 @@ class OccurrenceModel(_Model):
     start_column: int | None
     end_line: int | None
     end_column: int | None
+    address: str | None = Field(description="Place of the running app, where it was seen there.")
     code_line: str
     suppression: str | None
     help_url: str | None
     cwe_ids: list[int]
+    properties: dict[str, Any] = Field(description="What else the tool said, such as request and evidence.")
     state: FindingState
 
     @classmethod
     def of(cls, occurrence: Occurrence) -> OccurrenceModel:
         """Return the shape of an occurrence."""
-        return cls.model_validate(occurrence)
+        names = cls.model_fields.keys() - {"address", "properties"}
+        return cls(
+            **{name: getattr(occurrence, name) for name in names},
+            address=None if occurrence.address is None else str(occurrence.address),
+            properties=dict(occurrence.properties),
+        )
 
 
 class FindingModel(_Model):
@@ -248,6 +271,7 @@ class FindingModel(_Model):
     message: str
     path: str | None
     start_line: int | None
+    address: str | None = Field(description="Place of the running app, where it was seen there.")
     cwe_ids: list[int]
     is_suppressed: bool
     state: FindingState
@@ -323,6 +347,7 @@ class MeasurementModel(_Model):
     better: str
     path: str | None
     start_line: int | None
+    address: str | None = Field(description="Place of the running app that was measured.")
 
     @classmethod
     def of(cls, measured: Measured) -> MeasurementModel:
@@ -364,6 +389,8 @@ def _analysis_fields(analysis: Analysis) -> dict[str, Any]:
         "state": analysis.state,
         "reason": analysis.reason,
         "profile": analysis.profile,
+        "template_id": analysis.template_id,
+        "template": analysis.template,
         "source_digest": analysis.source_digest,
         "files_count": analysis.files_count,
         "excluded_count": analysis.excluded_count,

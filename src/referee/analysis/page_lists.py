@@ -220,10 +220,10 @@ def first_line(message: str) -> str:
     return line if len(line) <= 240 else f"{line[:239]}…"
 
 
-def place_of(path: str | None, line: int | None) -> str:
-    """Return where a finding stands, as ``path:line``."""
+def place_of(path: str | None, line: int | None, address: object = None) -> str:
+    """Return where a finding stands, as ``path:line``, or where in the running app it was seen."""
     if path is None:
-        return "whole subject"
+        return str(address or "whole subject")
     return path if line is None else f"{path}:{line}"
 
 

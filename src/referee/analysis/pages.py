@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any
+from uuid import UUID
 
 from fastapi import APIRouter, Form, Request
 from sqlalchemy.ext.asyncio import AsyncSession
 from starlette.responses import RedirectResponse, Response
 
 from referee.analysis import finding_queries, queries, service
+from referee.analysis.alert_pages import add_alert_pages
+from referee.analysis.analysis_frame import ANALYSES_CRUMB, build_frame
 from referee.analysis.api import AnalysisId, GetEngine, GetRoom, check_roots
-from referee.analysis.exports import EXPORT_FORMATS
+from referee.analysis.breakers import ServiceGate
 from referee.analysis.finding_pages import add_finding_pages, build_panel
+from referee.analysis.load_pages import add_load_pages
 from referee.analysis.overview import read_overview
 from referee.analysis.page_figures import (
-    build_analysis_cards,
     build_outcome_bars,
     build_overview_cards,
     build_severity_bars,
-    build_tool_spans,
 )
 from referee.analysis.page_lists import (
     NOTHING_YET,
@@ -28,41 +30,47 @@ from referee.analysis.page_lists import (
     build_analysis_rows,
     build_occurrence_list,
 )
-from referee.analysis.requests import PROFILES, AnalysisRequest
+from referee.analysis.requests import LOADS, PROFILES, AnalysisRequest
+from referee.analysis.requirement_pages import add_requirement_pages
 from referee.analysis.running import AnalysisRoom
-from referee.analysis.views import Analysis, ToolRun
+from referee.analysis.service_pages import add_service_pages
+from referee.analysis.services import RUNNABLE_SERVICES
+from referee.analysis.views import Analysis
+from referee.apps.known_templates import list_templates
 from referee.core.errors import InvalidInput, NotFound, RefereeError
-from referee.core.ids import format_id
 from referee.core.pages import DEFAULT_LIMIT
-from referee.core.vocabulary import Service
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
-from referee.foundation.web.formats import format_duration
 from referee.foundation.web.lists import EmptyState, read_list_query
-from referee.foundation.web.rendering import Crumb, render_page
-from referee.foundation.web.shell import get_shell
+from referee.foundation.web.rendering import render_page
 from referee.foundation.web.templating import with_query
 from referee.tools.registry import describe_tools
 
 __all__ = ["create_pages"]
 
-_TABS = {"": "Tools", "findings": "Findings", "measurements": "Measurements", "artifacts": "Artifacts"}
-"""Last part of the address → label."""
+_TABS = ("", "findings", "measurements", "artifacts")
+"""Views that this module shows; the others have pages of their own."""
 _RECENT_COUNT = 8
+_TEMPLATES_COUNT = 200
+"""Versions of templates that the form offers."""
 _MAX_FOLLOWED_COUNT = 15
 """Analyses of one page whose steps are followed: a stream takes 20 topics."""
 _MEASUREMENTS_COUNT = 200
 _NO_MEASUREMENTS = EmptyState("No measurements", "None of the tools of this analysis measures anything.")
 _NO_MANIFEST = EmptyState("No manifest yet", "The manifest is written and verified when the analysis ends.")
-_ANALYSES_CRUMB = Crumb("Analyses", "/ui/analyses")
 
 
-def create_pages(room: GetRoom, engine: GetEngine) -> APIRouter:
-    """Return the pages of the overview, of analyses and of findings."""
+def create_pages(room: GetRoom, engine: GetEngine, gate: ServiceGate) -> APIRouter:
+    """Return the pages of the overview, of analyses, of findings and of services."""
     router = APIRouter(include_in_schema=False)
     _add_overview(router, room)
     _add_start_pages(router, room, engine)
+    # Before the page that takes any last part of an address for the name of a view.
+    add_alert_pages(router, room)
+    add_load_pages(router, room)
+    add_requirement_pages(router, room)
     _add_analysis_pages(router, room, engine)
     add_finding_pages(router, room)
+    add_service_pages(router, room, gate)
     return router
 
 
@@ -99,8 +107,10 @@ def _add_overview(router: APIRouter, room: GetRoom) -> None:
 
 def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
     @router.get("/ui/analyses/new")
-    async def show_start_form(request: Request, path: str = "", profile: str = "standard") -> Response:
-        return await _show_form(request, {"path": path, "profile": profile})
+    async def show_start_form(
+        request: Request, principal: PrincipalParameter, path: str = "", profile: str = "standard"
+    ) -> Response:
+        return await _show_form(request, room(), principal.project_id, {"path": path, "profile": profile})
 
     @router.post("/ui/analyses")
     async def start_analysis(
@@ -109,17 +119,33 @@ def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> Non
         path: Annotated[str, Form()] = "",
         profile: Annotated[str, Form()] = "standard",
         tools: Annotated[list[str] | None, Form()] = None,
+        services: Annotated[list[str] | None, Form()] = None,
+        load: Annotated[str, Form()] = "quick",
+        template: Annotated[str, Form()] = "",
         model: Annotated[str, Form()] = "",
         number: Annotated[str, Form()] = "",
         is_fresh: Annotated[bool, Form()] = False,
     ) -> Response:
         principal.require("write")
-        entered = {"path": path, "profile": profile, "tools": tools or [], "model": model, "number": number}
+        entered = {
+            "path": path,
+            "profile": profile,
+            "tools": tools or [],
+            "services": services or [],
+            "load": load,
+            "template": template,
+            "model": model,
+            "number": number,
+            "is_fresh": is_fresh,
+        }
         try:
             wanted = AnalysisRequest(
                 path=path,
                 profile=profile,
                 tools=tuple(tools or ()),
+                services=tuple(services or ()),
+                load=load,
+                template=template.strip() or None,
                 model=model.strip() or None,
                 number=_read_number(number),
                 is_cache_allowed=not is_fresh,
@@ -127,16 +153,33 @@ def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> Non
             check_roots(room().settings)
             analysis = await service.create_analysis(room(), engine(), principal.project_id, wanted)
         except RefereeError as error:
-            return await _show_form(request, {**entered, "is_fresh": is_fresh}, error)
+            return await _show_form(request, room(), principal.project_id, entered, error)
         return RedirectResponse(f"/ui/analyses/{analysis.analysis_id}", 303)
 
 
 async def _show_form(
-    request: Request, entered: Mapping[str, object], error: RefereeError | None = None
+    request: Request,
+    room: AnalysisRoom,
+    project_id: UUID,
+    entered: Mapping[str, object],
+    error: RefereeError | None = None,
 ) -> Response:
     """Show the form with what was entered, and beside it what is wrong with that."""
-    empty: dict[str, object] = {"tools": [], "model": "", "number": "", "is_fresh": False}
+    async with room.database.reading() as session:
+        templates = await list_templates(session, project_id, limit=_TEMPLATES_COUNT)
+    empty: dict[str, object] = {
+        "tools": [],
+        "services": [],
+        "load": LOADS[0],
+        "template": "",
+        "model": "",
+        "number": "",
+        "is_fresh": False,
+    }
     context = {
+        "services": RUNNABLE_SERVICES,
+        "loads": LOADS,
+        "templates": {one.slug: one.name for one in reversed(templates.items)},
         "entered": {**empty, **entered},
         "error": error,
         "profiles": PROFILES,
@@ -148,7 +191,7 @@ async def _show_form(
         context,
         title="Start an analysis",
         twin_url="/v1/analysis-tools",
-        breadcrumb=(_ANALYSES_CRUMB,),
+        breadcrumb=(ANALYSES_CRUMB,),
         status=200 if error is None else error.status,
     )
 
@@ -199,7 +242,7 @@ def _add_analysis_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> 
             context,
             title=analysis.subject.name,
             twin_url=context["twin_url"],
-            breadcrumb=(_ANALYSES_CRUMB,),
+            breadcrumb=(ANALYSES_CRUMB,),
         )
 
     @router.post("/ui/analyses/{analysis_id}/cancel")
@@ -226,29 +269,7 @@ async def _build_analysis_context(
 ) -> dict[str, Any]:
     analysis_id = analysis.analysis_id
     tool_runs = await queries.list_tool_runs(session, analysis_id)
-    base = f"/ui/analyses/{analysis_id}"
-    context: dict[str, Any] = {
-        "analysis": analysis,
-        "analysis_label": format_id("analysis", analysis_id),
-        "base_url": base,
-        "topic": f"analysis:{analysis_id}",
-        "twin_url": f"/v1/analyses/{analysis_id}",
-        "tool_runs": tool_runs,
-        "services": _group_by_service(tool_runs),
-        "missing": [run for run in tool_runs if run.outcome is not None and not run.outcome.is_complete],
-        "running": [run.tool for run in tool_runs if run.status == "running"],
-        "isolations": _count_isolations(tool_runs),
-        "tab": tab,
-        "tab_items": [
-            {"label": label, "url": f"{base}/{name}".rstrip("/"), "is_current": name == tab}
-            for name, label in _TABS.items()
-        ],
-        "exports": {name: f"/v1/analyses/{analysis_id}/export?format={name}" for name in EXPORT_FORMATS},
-        "spans": build_tool_spans(analysis, tool_runs),
-        "format_duration": format_duration,
-        "number_cards": build_analysis_cards(analysis, get_shell(request).clock.now()),
-        "panel": None,
-    }
+    context = build_frame(request, analysis, tool_runs, tab)
     if tab == "findings":
         await _add_occurrences(session, room, request, analysis, cursor, context)
     elif tab == "measurements":
@@ -299,20 +320,3 @@ def _topics_of(analyses: Sequence[Analysis]) -> str:
     """Return the live topics of a list: new and ended analyses, and the steps of those under way."""
     active = [f"analysis:{analysis.analysis_id}" for analysis in analyses if not analysis.state.is_final]
     return " ".join(["analyses", *active[:_MAX_FOLLOWED_COUNT]])
-
-
-def _group_by_service(tool_runs: Sequence[ToolRun]) -> dict[Service, list[ToolRun]]:
-    groups: dict[Service, list[ToolRun]] = {}
-    for run in tool_runs:
-        groups.setdefault(run.service, []).append(run)
-    return groups
-
-
-def _count_isolations(tool_runs: Sequence[ToolRun]) -> dict[str, int]:
-    """Return how many tool runs were isolated by each method."""
-    counts: dict[str, int] = {}
-    for run in tool_runs:
-        if run.isolation is not None:
-            method = str(run.isolation.get("method", "unknown")).replace("_", " ")
-            counts[method] = counts.get(method, 0) + 1
-    return counts

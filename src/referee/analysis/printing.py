@@ -51,7 +51,7 @@ def render_ledger(tool_runs: Sequence[ToolRun]) -> Table:
     for run in tool_runs:
         table.add_row(
             run.service.value,
-            run.tool,
+            run.tool if run.stands_in_for is None else f"{run.tool} (stands in for {run.stands_in_for})",
             _show(run.version or ""),
             Text(run.status.replace("_", " "), style=_STATUS_STYLES.get(run.status, "")),
             _count(run.findings_count),
@@ -115,7 +115,7 @@ def print_findings(console: Console, findings: Sequence[Finding]) -> None:
     table.add_column("Message")
     table.add_column("Finding", no_wrap=True)
     for finding in findings:
-        place = finding.path or finding.subject_name
+        place = finding.path or finding.address or finding.subject_name
         table.add_row(
             Text(finding.severity.value, style=_SEVERITY_STYLES[finding.severity]),
             finding.state.value,

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, case, func, select
+from sqlalchemy import ColumnElement, Row, Select, case, func, or_, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.tables import (
@@ -21,13 +21,15 @@ from referee.analysis.tables import (
     ToolRunRow,
 )
 from referee.analysis.views import Analysis, Facet, ManifestEntry, Measured, SeverityCounts, Subject, ToolRun
-from referee.apps.tables import AppRow
+from referee.apps.judgements import AppVersion
+from referee.apps.tables import AppRow, AppRunRow, TemplateRow
 from referee.core.errors import NotFound
 from referee.core.findings import JsonValue
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service, SubjectKind
 from referee.foundation.store import decode_cursor, encode_cursor
 from referee.foundation.web.filters import Filter, FilterField, to_where
+from referee.tools.registry import TOOL_NAMES, get_tool
 
 __all__ = [
     "ANALYSIS_COLUMNS",
@@ -38,6 +40,7 @@ __all__ = [
     "get_analysis",
     "list_analyses",
     "list_app_analyses",
+    "list_app_versions",
     "list_manifest_entries",
     "list_measurements",
     "list_tool_runs",
@@ -53,6 +56,9 @@ ANALYSIS_FIELDS: Final[Mapping[str, FilterField]] = {
     "subject": FilterField("text", "Part of the subject's name.", is_searched=True),
     "path": FilterField("text", "Part of the subject's path, or a pattern with *.", is_searched=True),
     "profile": FilterField("keyword", "quick, standard or deep."),
+    "template": FilterField(
+        "keyword", "Slug of what the app was asked to do.", example="template:task-board"
+    ),
     "created": FilterField("time", "When it was accepted.", example="created:>=-7d"),
     "files": FilterField("number", "Files that tools saw.", example="files:>100"),
 }
@@ -63,16 +69,18 @@ ANALYSIS_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "subject": SubjectRow.__table__.c.name,
     "path": SubjectRow.__table__.c.path,
     "profile": AnalysisRow.__table__.c.profile,
+    "template": TemplateRow.__table__.c.slug,
     "created": AnalysisRow.__table__.c.created_at,
     "files": AnalysisRow.__table__.c.files_count,
 }
 
 
-def _select_analyses() -> Select[AnalysisRow, SubjectRow, str, int]:
+def _select_analyses() -> Select[AnalysisRow, SubjectRow, str, int, str]:
     return (
-        select(AnalysisRow, SubjectRow, AppRow.model, AppRow.number)
+        select(AnalysisRow, SubjectRow, AppRow.model, AppRow.number, TemplateRow.slug)
         .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
         .outerjoin(AppRow, AppRow.app_id == SubjectRow.app_id)
+        .outerjoin(TemplateRow, TemplateRow.template_id == AnalysisRow.template_id)
     )
 
 
@@ -142,6 +150,44 @@ async def list_app_analyses(
     return tuple(await _views(session, (await session.execute(statement)).all()))
 
 
+async def list_app_versions(
+    session: AsyncSession, project_id: UUID, app_id: UUID, *, limit: int
+) -> tuple[AppVersion, ...]:
+    """Return the states of an app's source that were analysed, last seen first."""
+    latest = func.max(AnalysisRow.sequence)
+    grouped = (
+        select(
+            AnalysisRow.source_digest,
+            func.min(AnalysisRow.created_at).label("first_at"),
+            func.max(AnalysisRow.created_at).label("last_at"),
+            func.count().label("analyses_count"),
+            latest.label("sequence"),
+        )
+        .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
+        .where(AnalysisRow.project_id == project_id, SubjectRow.app_id == app_id)
+        .group_by(AnalysisRow.source_digest)
+        .order_by(latest.desc())
+        .limit(limit)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(AnalysisRow.analysis_id, AnalysisRow.listing_sha256, grouped)
+        .join(grouped, grouped.c.sequence == AnalysisRow.sequence)
+        .order_by(grouped.c.sequence.desc())
+    )
+    return tuple(
+        AppVersion(
+            source_digest=row.source_digest,
+            listing_sha256=row.listing_sha256,
+            first_seen_at=row.first_at,
+            last_seen_at=row.last_at,
+            analyses_count=row.analyses_count,
+            latest_analysis_id=row.analysis_id,
+        )
+        for row in rows
+    )
+
+
 async def count_analyses_by_state(session: AsyncSession, project_id: UUID) -> dict[AnalysisState, int]:
     """Return how many analyses are in each state; states without any are 0."""
     rows = await session.execute(
@@ -186,12 +232,13 @@ async def count_by_severity(
 
 async def list_tool_runs(session: AsyncSession, analysis_id: UUID) -> tuple[ToolRun, ...]:
     """Return the completeness ledger of an analysis: every planned tool, by service and name. At most all tools."""
-    rows = await session.scalars(
-        select(ToolRunRow)
+    rows = await session.execute(
+        select(ToolRunRow, AppRunRow.isolation_json)
+        .outerjoin(AppRunRow, AppRunRow.app_run_id == ToolRunRow.app_run_id)
         .where(ToolRunRow.analysis_id == analysis_id)
         .order_by(ToolRunRow.service, ToolRunRow.tool)
     )
-    return tuple(_tool_run(row) for row in rows)
+    return tuple(_tool_run(row, app_isolation) for row, app_isolation in rows)
 
 
 async def list_measurements(
@@ -202,13 +249,17 @@ async def list_measurements(
         select(MeasurementRow, ToolRunRow.tool)
         .join(ToolRunRow, ToolRunRow.tool_run_id == MeasurementRow.tool_run_id)
         .where(MeasurementRow.analysis_id == analysis_id)
-        .order_by(MeasurementRow.path.is_not(None), ToolRunRow.tool, MeasurementRow.ordinal)
+        .order_by(
+            or_(MeasurementRow.path.is_not(None), MeasurementRow.address.is_not(None)),
+            ToolRunRow.tool,
+            MeasurementRow.ordinal,
+        )
         .limit(limit)
     )
     return tuple(
         Measured(
             tool=tool, name=row.name, value=row.value, unit=row.unit, better=row.better, path=row.path,
-            start_line=row.start_line,
+            start_line=row.start_line, address=row.address,
         )
         for row, tool in rows
     )  # fmt: skip
@@ -228,7 +279,7 @@ async def list_manifest_entries(session: AsyncSession, analysis_id: UUID) -> tup
 
 
 async def _views(
-    session: AsyncSession, rows: Sequence[Row[AnalysisRow, SubjectRow, str, int]]
+    session: AsyncSession, rows: Sequence[Row[AnalysisRow, SubjectRow, str, int, str]]
 ) -> list[Analysis]:
     ids = [row[0].analysis_id for row in rows]
     runs = await session.execute(
@@ -239,20 +290,23 @@ async def _views(
     run_counts = {analysis_id: (planned, ended, complete) for analysis_id, planned, ended, complete in runs}
     severities = await count_by_severity(session, ids)
     return [
-        _analysis(row, subject, model, number, run_counts.get(row.analysis_id, (0, 0, 0)), severities)
-        for row, subject, model, number in rows
+        _analysis(
+            row, subject, (model, number), template, run_counts.get(row.analysis_id, (0, 0, 0)), severities
+        )
+        for row, subject, model, number, template in rows
     ]
 
 
 def _analysis(
     row: AnalysisRow,
     subject: SubjectRow,
-    model: str | None,
-    number: int | None,
+    app: tuple[str | None, int | None],
+    template: str | None,
     run_counts: tuple[int, int, int],
     severities: Mapping[UUID, SeverityCounts],
 ) -> Analysis:
     tools_count, ended_count, complete_count = run_counts
+    model, number = app
     return Analysis(
         analysis_id=row.analysis_id,
         sequence=row.sequence,
@@ -270,6 +324,8 @@ def _analysis(
         state=AnalysisState(row.state),
         reason=row.reason,
         profile=row.profile,
+        template_id=row.template_id,
+        template=template,
         is_cache_allowed=row.is_cache_allowed,
         source_digest=row.source_digest,
         files_count=row.files_count,
@@ -285,7 +341,7 @@ def _analysis(
     )
 
 
-def _tool_run(row: ToolRunRow) -> ToolRun:
+def _tool_run(row: ToolRunRow, app_isolation: Mapping[str, JsonValue] | None) -> ToolRun:
     return ToolRun(
         tool_run_id=row.tool_run_id,
         analysis_id=row.analysis_id,
@@ -309,6 +365,10 @@ def _tool_run(row: ToolRunRow) -> ToolRun:
         coverage=row.coverage_json,
         notices=_strings(row.notices_json),
         raw=row.raw_json or {},
+        plan=row.plan_json,
+        app_run_id=row.app_run_id,
+        app_isolation=None if app_isolation is None else str(app_isolation.get("reason", "")),
+        stands_in_for=get_tool(row.tool).describe().stands_in_for if row.tool in TOOL_NAMES else None,
         sarif_sha256=row.sarif_sha256,
         findings_digest=row.findings_digest,
         duration_ms=row.duration_ms,

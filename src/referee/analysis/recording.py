@@ -59,6 +59,8 @@ _INCOMING = Table(
     Column("start_column", Integer()),
     Column("end_line", Integer()),
     Column("end_column", Integer()),
+    Column("address", Text()),
+    Column("address_json", JSONB()),
     Column("code_line", Text()),
     Column("source_sha256", Text()),
     Column("suppression", Text()),
@@ -98,12 +100,13 @@ SELECT findings.finding_id, 'open', 'It was seen again.', 'analysis', CAST(:anal
 _UPSERT_FINDINGS = f"""
 INSERT INTO findings (
     finding_id, project_id, subject_id, fingerprint, tool, rule_id, severity, severity_rank, confidence, message,
-    path, start_line, cwe_ids, is_suppressed, state, state_reason, cluster_id, parameters_digest, first_analysis_id,
-    last_analysis_id
+    path, start_line, address, cwe_ids, is_suppressed, state, state_reason, cluster_id, parameters_digest,
+    first_analysis_id, last_analysis_id
 )
 SELECT incoming.new_finding_id, CAST(:project_id AS uuid), CAST(:subject_id AS uuid), incoming.fingerprint, :tool,
        incoming.rule_id, incoming.severity, incoming.severity_rank, incoming.confidence, incoming.message,
-       incoming.path, incoming.start_line, incoming.cwe_ids, incoming.suppression IS NOT NULL, 'open', '',
+       incoming.path, incoming.start_line, incoming.address, incoming.cwe_ids, incoming.suppression IS NOT NULL,
+       'open', '',
        clusters.cluster_id, :parameters_digest, CAST(:analysis_id AS uuid), CAST(:analysis_id AS uuid)
   FROM incoming
   LEFT JOIN clusters
@@ -136,14 +139,15 @@ SELECT findings.finding_id, 'open', 'It was seen for the first time.', 'analysis
 _INSERT_OCCURRENCES = """
 INSERT INTO occurrences (
     tool_run_id, ordinal, analysis_id, finding_id, rule_id, severity, severity_rank, tool_severity, confidence,
-    message, path, start_line, start_column, end_line, end_column, code_line, source_sha256, suppression, help_url,
-    identity_json, related_json, properties_json, cwe_ids
+    message, path, start_line, start_column, end_line, end_column, address_json, code_line, source_sha256,
+    suppression, help_url, identity_json, related_json, properties_json, cwe_ids
 )
 SELECT CAST(:tool_run_id AS uuid), incoming.ordinal, CAST(:analysis_id AS uuid), findings.finding_id,
        incoming.rule_id, incoming.severity, incoming.severity_rank, incoming.tool_severity, incoming.confidence,
        incoming.message, incoming.path, incoming.start_line, incoming.start_column, incoming.end_line,
-       incoming.end_column, incoming.code_line, incoming.source_sha256, incoming.suppression, incoming.help_url,
-       incoming.identity_json, incoming.related_json, incoming.properties_json, incoming.cwe_ids
+       incoming.end_column, incoming.address_json, incoming.code_line, incoming.source_sha256,
+       incoming.suppression, incoming.help_url, incoming.identity_json, incoming.related_json,
+       incoming.properties_json, incoming.cwe_ids
   FROM incoming JOIN findings
     ON findings.subject_id = CAST(:subject_id AS uuid) AND findings.fingerprint = incoming.fingerprint
 """
@@ -236,6 +240,7 @@ async def _accept(
             version=result.version,
             adapter_version=result.adapter_version,
             cache_key=result.cache_key,
+            app_run_id=result.app_run_id,
             cached_from_tool_run_id=cached_from,
             command_json=list(result.command),
             isolation_json=None if result.isolation is None else dict(result.isolation),
@@ -313,6 +318,8 @@ def _incoming_row(ordinal: int, occurrence: PreparedOccurrence, result: ToolRunR
         None if location is None else location.start_column,
         None if location is None else location.end_line,
         None if location is None else location.end_column,
+        None if finding.address is None else str(finding.address),
+        None if finding.address is None else asdict(finding.address),
         occurrence.code_line,
         None if source is None else source.sha256,
         finding.suppression,
@@ -362,6 +369,7 @@ async def _store_measurements(session: AsyncSession, key: ToolRunKey, result: To
             "better": measurement.better,
             "path": None if measurement.location is None else measurement.location.path,
             "start_line": None if measurement.location is None else measurement.location.start_line,
+            "address": None if measurement.address is None else str(measurement.address),
         }
         for ordinal, measurement in enumerate(result.measurements)
     ]

@@ -19,13 +19,24 @@ from referee.core.vocabulary import Service
 from referee.tools.contract import ParameterValue, ToolDescription
 from referee.tools.registry import TOOL_NAMES, get_tool
 
-__all__ = ["PROFILES", "AnalysisRequest", "PlannedRun", "plan_runs"]
+__all__ = ["LOADS", "PROFILES", "AnalysisRequest", "PlannedRun", "plan_runs"]
 
 PROFILES: Final[dict[str, str]] = {
-    "quick": "The default tools with their fastest sensible parameters.",
-    "standard": "The default tools with their default parameters.",
-    "deep": "Every tool, with parameters that miss as little as possible.",
+    "quick": "The eight static tools with their fastest sensible parameters, and curl on the running app.",
+    "standard": "The eight static tools with their default parameters; the app is not run.",
+    "deep": "All fifteen tools, with parameters that miss as little as possible, and what stands in for one.",
 }
+LOADS: Final = ("quick", "standard", "stress", "production")
+"""Presets of the load tools."""
+_QUICK_APP_TOOLS: Final = ("curl",)
+_SERVICE_ORDER: Final = (
+    Service.static,
+    Service.dynamic,
+    Service.ai,
+    Service.performance,
+    Service.video,
+)
+"""Load comes last: it may bring the app down, and what is measured then is not what others have left."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +46,15 @@ class AnalysisRequest:
     path: str
     tools: tuple[str, ...] = ()
     """Names; empty: the profile's. ``all`` stands for every tool."""
+    services: tuple[str, ...] = ()
+    """Only tools of these services; without ``tools``, those that the deep profile would take."""
     profile: str = "standard"
     parameters: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
     """Tool name → parameter name → value."""
+    load: str = "quick"
+    """Preset of the load tools."""
+    template: str | None = None
+    """What the app was asked to do: slug of a known template; None: the app's own, if it has one."""
     model: str | None = None
     number: int | None = None
     is_cache_allowed: bool = True
@@ -79,6 +96,12 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
             f"There is no profile {request.profile!r}.",
             f"Choose one of {', '.join(PROFILES)}.",
         )
+    if request.load not in LOADS:
+        raise InvalidInput(
+            "analysis.load_unknown",
+            f"There is no load {request.load!r}.",
+            f"Choose one of {', '.join(LOADS)}.",
+        )
     names = _select(request)
     for tool in request.parameters:
         _require_known(tool)
@@ -90,7 +113,11 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
             )
     descriptions = sorted(
         (get_tool(name).describe() for name in names),
-        key=lambda description: (-description.cost_s, description.name),
+        key=lambda description: (
+            _SERVICE_ORDER.index(description.service),
+            -description.cost_s if description.needs == "source" else description.cost_s,
+            description.name,
+        ),
     )
     return tuple(
         PlannedRun(
@@ -98,7 +125,7 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
             tool=description.name,
             service=description.service,
             parameters=description.resolve_parameters(
-                request.parameters.get(description.name, {}), preset=_preset(description, request.profile)
+                request.parameters.get(description.name, {}), preset=_preset(description, request)
             ),
         )
         for position, description in enumerate(descriptions)
@@ -106,15 +133,41 @@ def plan_runs(request: AnalysisRequest) -> tuple[PlannedRun, ...]:
 
 
 def _select(request: AnalysisRequest) -> Sequence[str]:
-    if not request.tools:
-        return [
-            name for name in TOOL_NAMES if request.profile == "deep" or get_tool(name).describe().is_default
-        ]
-    names: list[str] = []
-    for name in request.tools:
-        chosen = TOOL_NAMES if name == "all" else (_require_known(name),)
-        names.extend(chosen_name for chosen_name in chosen if chosen_name not in names)
-    return names
+    services = _parse_services(request.services)
+    if request.tools:
+        names: list[str] = []
+        for name in request.tools:
+            chosen = TOOL_NAMES if name == "all" else (_require_known(name),)
+            names.extend(chosen_name for chosen_name in chosen if chosen_name not in names)
+    else:
+        profile = "deep" if services else request.profile
+        names = [name for name in TOOL_NAMES if _is_in_profile(get_tool(name).describe(), profile)]
+    kept = [name for name in names if not services or get_tool(name).describe().service in services]
+    if not kept:
+        raise InvalidInput(
+            "analysis.no_tools",
+            "None of the tools belongs to the services that were asked for.",
+            "Leave out the tools or the services.",
+        )
+    return kept
+
+
+def _is_in_profile(description: ToolDescription, profile: str) -> bool:
+    if profile == "deep":
+        return description.is_in_deep
+    return description.is_default or (profile == "quick" and description.name in _QUICK_APP_TOOLS)
+
+
+def _parse_services(names: Sequence[str]) -> frozenset[Service]:
+    known = {service.value for service in _SERVICE_ORDER if service is not Service.video}
+    for name in names:
+        if name not in known:
+            raise InvalidInput(
+                "analysis.service_unknown",
+                f"There is no service {name!r}.",
+                f"Choose among {', '.join(sorted(known))}.",
+            )
+    return frozenset(Service(name) for name in names)
 
 
 def _require_known(name: str) -> str:
@@ -129,5 +182,6 @@ def _require_known(name: str) -> str:
     )
 
 
-def _preset(description: ToolDescription, profile: str) -> str | None:
-    return profile if profile in description.presets else None
+def _preset(description: ToolDescription, request: AnalysisRequest) -> str | None:
+    wanted = request.load if description.service is Service.performance else request.profile
+    return wanted if wanted in description.presets else None

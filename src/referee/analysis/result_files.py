@@ -189,6 +189,7 @@ def _primary(
             "analysis_type": "unified",
             "profile": analysis.profile,
             "source_digest": analysis.source_digest,
+            "template": analysis.template,
             "timestamp": _instant(analysis.finished_at),
             "analyzer_version": __version__,
             "module": "referee",
@@ -217,6 +218,7 @@ def _primary(
                     "better": measured.better,
                     "file_path": measured.path,
                     "line_number": measured.start_line,
+                    "address": measured.address,
                 }
                 for measured in measurements
             ],
@@ -276,6 +278,9 @@ def _tool(run: ToolRun, sarif_file: str | None) -> dict[str, JsonValue]:
         "coverage": None if run.coverage is None else dict(run.coverage),
         "notices": list(run.notices),
         "isolation": None if run.isolation is None else dict(run.isolation),
+        "app_run_id": None if run.app_run_id is None else run.app_run_id.hex,
+        "app_isolation": run.app_isolation,
+        "stands_in_for": run.stands_in_for,
         "sarif": None if sarif_file is None else {"sarif_file": sarif_file},
     }
 
@@ -296,6 +301,8 @@ def _finding(occurrence: Occurrence, services: Mapping[str, Service]) -> dict[st
         "column": occurrence.start_column,
         "end_line": occurrence.end_line,
         "end_column": occurrence.end_column,
+        "address": None if occurrence.address is None else str(occurrence.address),
+        "properties": dict(occurrence.properties),
         "code_snippet": occurrence.code_line,
         "cwe": [f"CWE-{number}" for number in occurrence.cwe_ids],
         "suppression": occurrence.suppression,

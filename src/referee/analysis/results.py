@@ -14,6 +14,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Final
+from uuid import UUID
 
 from referee.core.findings import Coverage, JsonValue, Measurement, Rule, ToolFinding, ToolReport
 from referee.core.sources import SourceSnapshot
@@ -70,6 +71,8 @@ class ToolRunResult:
     parse_state: ParseState
     exit_code: int | None = None
     occurrences: tuple[PreparedOccurrence, ...] = ()
+    app_run_id: UUID | None = None
+    """The run of the app that it judged."""
     is_counted: bool = False
     """Whether the number of findings is known; "0 findings" is said only then."""
     rules: tuple[Rule, ...] = ()
@@ -156,6 +159,10 @@ def _judge_exit(
 ) -> Verdict:
     code = -1 if raw.exit_code is None else raw.exit_code
     meaning = description.exit_codes.get(code, ExitMeaning.unknown)
+    if report is not None and report.unreachable is not None:
+        return Verdict(Outcome.target_unreachable, report.unreachable, True, meaning, ParseState.parsed)
+    if report is not None and report.not_applicable is not None:
+        return Verdict(Outcome.not_applicable, report.not_applicable, True, meaning, ParseState.parsed)
     is_expected = meaning in (ExitMeaning.clean, ExitMeaning.findings)
     if report is None:
         sentence = unreadable or "Its output could not be read."

@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import UUID
 
 import structlog
@@ -36,21 +37,37 @@ from referee.analysis.results import (
 )
 from referee.analysis.storable import make_storable
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunAttemptRow, ToolRunRow
-from referee.apps import load_snapshot
+from referee.apps import AppFailed, load_snapshot, load_template
 from referee.core.errors import InvalidInput, RefereeError, Unavailable
 from referee.core.findings import Coverage, JsonValue, ToolReport
 from referee.core.sources import SourceSnapshot
-from referee.core.vocabulary import ExitMeaning, Outcome, ParseState
-from referee.foundation.sandbox import remove_written_folder, run_command
+from referee.core.templates import Template
+from referee.core.vocabulary import ExitMeaning, Outcome, ParseState, Service
+from referee.foundation.sandbox import Command, CommandResult, Limits, remove_written_folder, run_command
 from referee.foundation.settings import Settings
 from referee.foundation.store import Artifact, ArtifactStore, Database
 from referee.foundation.web.live import publish
-from referee.tools.contract import InstallKit, RawOutput, RunKit, Tool, ToolPlan
+from referee.tools.contract import InstallKit, RawOutput, RunKit, RunningApp, Tool, ToolPlan
 from referee.tools.reading import OutputUnreadable
 from referee.tools.registry import get_tool
 from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
 
-__all__ = ["AnalysisRoom", "Workpiece", "execute_tool_run", "load_workpiece", "prepare_tool"]
+if TYPE_CHECKING:
+    from referee.foundation.llm import LlmClient
+
+__all__ = [
+    "AnalysisRoom",
+    "AppUse",
+    "ToolOutput",
+    "Workpiece",
+    "begin_attempt",
+    "execute_tool_run",
+    "judge_output",
+    "load_workpiece",
+    "prepare_tool",
+    "refuse_tool_run",
+    "run_tool",
+]
 
 _SOURCE_ARTIFACT_BYTES = 1_000_000
 """A larger file is not kept for its findings' pages; their code line still is."""
@@ -66,6 +83,18 @@ class AnalysisRoom:
     database: Database
     artifacts: ArtifactStore
     install_kit: InstallKit
+    judge: LlmClient | None = None
+    """The language model that may judge, where one is configured."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppUse:
+    """A running app that one tool may use now."""
+
+    running: RunningApp
+    app_run_id: UUID
+    verify: Callable[[], Awaitable[None]]
+    """Asks the app from where the tool runs; raises ``AppFailed`` when it does not answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +105,8 @@ class Workpiece:
     tool: Tool
     parameters: Mapping[str, JsonValue]
     snapshot: SourceSnapshot
+    template: Template | None = None
+    app: AppUse | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,39 +115,84 @@ class PreparedTool:
 
     version: str
     plan: ToolPlan
-    cache_key: str
+    cache_key: str | None
     kit: RunKit
 
 
-async def execute_tool_run(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> dict[str, JsonValue]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolOutput:
+    """What a tool left behind, before anything was read out of it; or why it did not run."""
+
+    raw: RawOutput | None = None
+    """None: it did not run."""
+    plan: ToolPlan | None = None
+    """The plan it ran with; given whenever there is raw output."""
+    version: str | None = None
+    cache_key: str | None = None
+    outcome: Outcome = Outcome.failed
+    """Only when there is no raw output."""
+    reason: str = ""
+    """One sentence, only when there is no raw output."""
+    app_lost: str = ""
+    """Why the app did not answer any more when the tool had ended; empty when it did, or there was none."""
+
+
+async def execute_tool_run(
+    room: AnalysisRoom, tool_run_id: UUID, executor_id: str, *, app: AppUse | None = None
+) -> dict[str, JsonValue]:
     """Run a tool and record the result, unless it has one.
+
+    Args:
+        room: Of analyses.
+        tool_run_id: Which.
+        executor_id: Who runs it.
+        app: The running app, for tools that need or may use one.
 
     Returns:
         ``{"tool", "outcome"}`` as recorded.
     """
-    workpiece = await _begin_attempt(room, tool_run_id, executor_id)
+    workpiece = await _take_up(room, tool_run_id, executor_id)
     if workpiece is None:
         return await _recorded(room, tool_run_id)
+    workpiece = replace(workpiece, app=app)
     scratch = room.settings.scratch_dir / f"{tool_run_id.hex}-{workpiece.key.attempt}"
     try:
         await asyncio.to_thread(scratch.mkdir, parents=True)
         result = await _obtain_result(room, workpiece, scratch)
     finally:
         await asyncio.to_thread(remove_written_folder, scratch)
+    await _record(room, workpiece.key, result)
+    return await _recorded(room, tool_run_id)
+
+
+async def refuse_tool_run(
+    room: AnalysisRoom, tool_run_id: UUID, executor_id: str, outcome: Outcome, reason: str
+) -> dict[str, JsonValue]:
+    """Record that a tool cannot run, and why, unless it has a result.
+
+    Returns:
+        ``{"tool", "outcome"}`` as recorded.
+    """
+    workpiece = await _take_up(room, tool_run_id, executor_id)
+    if workpiece is not None:
+        await _record(room, workpiece.key, _not_run(outcome, reason))
+    return await _recorded(room, tool_run_id)
+
+
+async def _record(room: AnalysisRoom, key: ToolRunKey, result: ToolRunResult) -> None:
     async with room.database.transaction() as session:
-        is_accepted = await record_tool_run(session, workpiece.key, result)
-        await publish(session, f"analysis:{workpiece.key.analysis_id}", {"tool": workpiece.key.tool})
+        is_accepted = await record_tool_run(session, key, result)
+        await publish(session, f"analysis:{key.analysis_id}", {"tool": key.tool})
     if is_accepted:
-        TOOL_RUNS.labels(workpiece.key.tool, result.outcome.value).inc()
+        TOOL_RUNS.labels(key.tool, result.outcome.value).inc()
     log.info(
         "tool_run.finished",
-        tool=workpiece.key.tool,
+        tool=key.tool,
         outcome=result.outcome.value,
         findings_count=result.findings_count,
         duration_ms=result.duration_ms,
         is_accepted=is_accepted,
     )
-    return await _recorded(room, tool_run_id)
 
 
 async def load_workpiece(
@@ -134,6 +210,9 @@ async def load_workpiece(
     run, analysis, subject = row
     if run.outcome is not None:
         return None
+    template = None
+    if analysis.template_id is not None:
+        template = await load_template(session, room.artifacts, analysis.project_id, analysis.template_id)
     listing = await room.artifacts.read_bytes(analysis.listing_sha256)
     snapshot = await asyncio.to_thread(load_snapshot, listing, room.settings.snapshots_dir)
     key = ToolRunKey(
@@ -145,7 +224,13 @@ async def load_workpiece(
         parameters_digest=run.parameters_digest,
         attempt=attempt,
     )
-    return Workpiece(key=key, tool=get_tool(run.tool), parameters=run.parameters_json, snapshot=snapshot)
+    return Workpiece(
+        key=key,
+        tool=get_tool(run.tool),
+        parameters=run.parameters_json,
+        snapshot=snapshot,
+        template=template,
+    )
 
 
 async def prepare_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) -> PreparedTool:
@@ -179,29 +264,42 @@ async def prepare_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) 
         limits=limits,
         cores_count=1,
         run_command=run_command,
+        app=None if workpiece.app is None else workpiece.app.running,
+        template=workpiece.template,
+        judge=room.judge if description.service is Service.ai else None,
     )
     cache_key = compute_cache_key(description, installation.lock_digest, version, plan, workpiece.snapshot)
     return PreparedTool(version=version, plan=plan, cache_key=cache_key, kit=kit)
 
 
-async def _begin_attempt(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> Workpiece | None:
-    async with room.database.transaction() as session:
-        attempt = await session.scalar(
-            update(ToolRunRow)
-            .where(ToolRunRow.tool_run_id == tool_run_id, ToolRunRow.outcome.is_(None))
-            .values(
-                attempts_count=ToolRunRow.attempts_count + 1,
-                started_at=func.coalesce(ToolRunRow.started_at, text("clock_timestamp()")),
-            )
-            .returning(ToolRunRow.attempts_count)
+async def begin_attempt(session: AsyncSession, tool_run_id: UUID, executor_id: str) -> int | None:
+    """Put one more try at a tool run on record.
+
+    Returns:
+        Its number, from 1; None when the tool run has an outcome.
+    """
+    attempt: int | None = await session.scalar(
+        update(ToolRunRow)
+        .where(ToolRunRow.tool_run_id == tool_run_id, ToolRunRow.outcome.is_(None))
+        .values(
+            attempts_count=ToolRunRow.attempts_count + 1,
+            started_at=func.coalesce(ToolRunRow.started_at, text("clock_timestamp()")),
         )
+        .returning(ToolRunRow.attempts_count)
+    )
+    if attempt is None:
+        return None
+    await session.execute(
+        insert(ToolRunAttemptRow).values(tool_run_id=tool_run_id, attempt=attempt, executor_id=executor_id)
+    )
+    return attempt
+
+
+async def _take_up(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> Workpiece | None:
+    async with room.database.transaction() as session:
+        attempt = await begin_attempt(session, tool_run_id, executor_id)
         if attempt is None:
             return None
-        await session.execute(
-            insert(ToolRunAttemptRow).values(
-                tool_run_id=tool_run_id, attempt=attempt, executor_id=executor_id
-            )
-        )
         workpiece = await load_workpiece(room, session, tool_run_id, attempt=attempt)
         if workpiece is not None:
             await publish(session, f"analysis:{workpiece.key.analysis_id}", {"tool": workpiece.key.tool})
@@ -209,20 +307,88 @@ async def _begin_attempt(room: AnalysisRoom, tool_run_id: UUID, executor_id: str
 
 
 async def _obtain_result(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) -> ToolRunResult:
+    return await judge_output(room, workpiece, await run_tool(room, workpiece, scratch))
+
+
+async def run_tool(
+    room: AnalysisRoom, workpiece: Workpiece, scratch: Path, *, environment: Mapping[str, str] | None = None
+) -> ToolOutput:
+    """Install, plan and run a tool, and return what it left behind, whatever became of it.
+
+    Args:
+        room: Of analyses.
+        workpiece: What to run.
+        scratch: An empty folder of this attempt alone.
+        environment: Variables that every command of the tool gets besides its own.
+    """
     try:
         prepared = await prepare_tool(room, workpiece, scratch)
     except Unavailable as error:
-        return _not_run(Outcome.unavailable, str(error))
+        return ToolOutput(outcome=Outcome.unavailable, reason=str(error))
     except InvalidInput as error:
-        return _not_run(Outcome.failed, str(error))
+        return ToolOutput(outcome=Outcome.failed, reason=str(error))
+    version = prepared.version
     if prepared.plan.not_applicable is not None:
-        return _not_run(Outcome.not_applicable, prepared.plan.not_applicable, prepared.version)
+        return ToolOutput(
+            outcome=Outcome.not_applicable, reason=prepared.plan.not_applicable, version=version
+        )
     try:
-        raw = await workpiece.tool.run(prepared.kit, prepared.plan)
+        if workpiece.app is not None:
+            await workpiece.app.verify()
+        raw = await workpiece.tool.run(_with_environment(prepared.kit, environment or {}), prepared.plan)
     except InvalidInput as error:  # the sandbox refused the command before anything ran
-        return _not_run(Outcome.failed, str(error), prepared.version)
-    report, unreadable = await _parse(workpiece.tool, raw, prepared.plan)
-    return await _build_result(room, workpiece, prepared, raw, report, unreadable)
+        return ToolOutput(outcome=Outcome.failed, reason=str(error), version=version)
+    except AppFailed as error:
+        return ToolOutput(outcome=Outcome.target_unreachable, reason=error.explain(), version=version)
+    return ToolOutput(
+        raw=raw,
+        plan=prepared.plan,
+        version=version,
+        cache_key=prepared.cache_key,
+        app_lost=await _find_loss(workpiece.app),
+    )
+
+
+def _with_environment(kit: RunKit, environment: Mapping[str, str]) -> RunKit:
+    if not environment:
+        return kit
+    run = kit.run_command
+
+    async def run_with_environment(command: Command, limits: Limits, output_dir: Path) -> CommandResult:
+        enriched = replace(command, environment={**command.environment, **environment})
+        return await run(enriched, limits, output_dir)
+
+    return replace(kit, run_command=run_with_environment)
+
+
+async def _find_loss(app: AppUse | None) -> str:
+    """Return why the app does not answer any more, empty when it does or there is none."""
+    if app is not None:
+        try:
+            await app.verify()
+        except AppFailed as error:
+            return error.explain()
+    return ""
+
+
+async def judge_output(room: AnalysisRoom, workpiece: Workpiece, output: ToolOutput) -> ToolRunResult:
+    """Read a tool's output and decide what became of the run; bytes go to the artifact store."""
+    if output.raw is None or output.plan is None:
+        return _not_run(output.outcome, output.reason, output.version)
+    report, unreadable = await _parse(workpiece.tool, output.raw, output.plan)
+    if report is not None and output.app_lost:
+        report = _doubt_report(report, output.app_lost)
+    return await _build_result(room, workpiece, output, output.raw, output.plan, report, unreadable)
+
+
+def _doubt_report(report: ToolReport, app_lost: str) -> ToolReport:
+    """Return a report without findings: what it says of an absent app is nothing."""
+    return replace(
+        report,
+        findings=(),
+        measurements=(),
+        unreachable=f"The app was gone when the tool had ended. {app_lost}",
+    )
 
 
 async def _parse(tool: Tool, raw: RawOutput, plan: ToolPlan) -> tuple[ToolReport | None, str | None]:
@@ -242,15 +408,18 @@ async def _parse(tool: Tool, raw: RawOutput, plan: ToolPlan) -> tuple[ToolReport
 async def _build_result(
     room: AnalysisRoom,
     workpiece: Workpiece,
-    prepared: PreparedTool,
+    output: ToolOutput,
     raw: RawOutput,
+    plan: ToolPlan,
     report: ToolReport | None,
     unreadable: str | None,
 ) -> ToolRunResult:
     description = workpiece.tool.describe()
     verdict = judge_run(description, raw, report, unreadable)
     streams = {name: await _store_stream(room, data, raw, name) for name, data in sorted(raw.streams.items())}
-    occurrences, sarif = await asyncio.to_thread(_describe, workpiece, prepared, raw, report, verdict)
+    occurrences, sarif = await asyncio.to_thread(
+        _describe, workpiece, output.version or "", raw, report, verdict
+    )
     sources = await _store_sources(room, workpiece.snapshot, report)
     return ToolRunResult(
         outcome=verdict.outcome,
@@ -260,19 +429,21 @@ async def _build_result(
         parse_state=verdict.parse_state,
         exit_code=raw.exit_code,
         occurrences=occurrences,
-        is_counted=report is not None and verdict.outcome is not Outcome.not_applicable,
+        app_run_id=None if workpiece.app is None else workpiece.app.app_run_id,
+        is_counted=report is not None
+        and verdict.outcome not in (Outcome.not_applicable, Outcome.target_unreachable),
         rules=report.rules if report else (),
         coverage=report.coverage if report else None,
         measurements=report.measurements if report else (),
         notices=report.notices if report else (),
-        version=prepared.version,
+        version=output.version,
         adapter_version=description.adapter_version,
-        cache_key=prepared.cache_key,
+        cache_key=output.cache_key,
         command=raw.command,
         isolation=None
         if raw.isolation is None
         else {**asdict(raw.isolation), "limits": list(raw.isolation.limits)},
-        plan={"files_count": len(prepared.plan.files), "details": dict(prepared.plan.details)},
+        plan={"files_count": len(plan.files), "details": dict(plan.details)},
         raw=streams,
         sarif=await room.artifacts.put_bytes(sarif, "application/sarif+json"),
         sources=sources,
@@ -283,7 +454,7 @@ async def _build_result(
 
 
 def _describe(
-    workpiece: Workpiece, prepared: PreparedTool, raw: RawOutput, report: ToolReport | None, verdict: Verdict
+    workpiece: Workpiece, version: str, raw: RawOutput, report: ToolReport | None, verdict: Verdict
 ) -> tuple[tuple[PreparedOccurrence, ...], bytes]:
     """Return the findings ready to store and their validated SARIF log. Blocking."""
     description = workpiece.tool.describe()
@@ -292,7 +463,7 @@ def _describe(
     occurrences = prepare_occurrences(description, told, lines)
     log = render_sarif(
         description,
-        prepared.version,
+        version,
         told,
         invocation=SarifInvocation(
             is_successful=verdict.outcome is Outcome.succeeded,

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
 from uuid import UUID
 
 from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.analysis.breakers import find_closed_services
 from referee.analysis.finding_queries import get_finding
 from referee.analysis.finishing import close_tool_runs, finish_analysis
 from referee.analysis.metrics import CREATION_SECONDS
@@ -24,17 +27,29 @@ from referee.analysis.running import AnalysisRoom
 from referee.analysis.tables import AnalysisRow, FindingEventRow, FindingRow, SubjectRow, ToolRunRow
 from referee.analysis.views import Analysis, Finding
 from referee.apps import (
+    KnownTemplate,
     SourceLimits,
     SourceLocation,
     ensure_app,
+    find_template,
+    get_app,
+    get_template,
     locate_source,
     render_listing,
     take_snapshot,
 )
-from referee.core.errors import Conflict, InvalidInput
-from referee.core.ids import new_id
+from referee.core.errors import Conflict, InvalidInput, Unavailable
+from referee.core.ids import format_id, new_id
 from referee.core.sources import SourceSnapshot
-from referee.core.vocabulary import AnalysisState, FindingState, Outcome, SubjectKind
+from referee.core.vocabulary import (
+    AnalysisState,
+    ExitMeaning,
+    FindingState,
+    Outcome,
+    ParseState,
+    Service,
+    SubjectKind,
+)
 from referee.foundation.jobs import JobEngine
 from referee.foundation.store import Artifact, record_artifacts
 from referee.foundation.web.live import publish
@@ -66,6 +81,7 @@ async def create_analysis(
             allowed roots.
         Conflict: The idempotency key was used for another request.
         TooManyRequests: The queue is full.
+        Unavailable: Every service that was asked for keeps failing and gets no new work now.
     """
     started = time.monotonic()
     async with room.database.reading() as session:
@@ -78,13 +94,21 @@ async def create_analysis(
     )
     name = _subject_name(location)
     snapshot = await asyncio.to_thread(
-        take_snapshot, location.path, room.settings.snapshots_dir, _limits(room), name=name
+        take_snapshot,
+        location.path,
+        room.settings.snapshots_dir,
+        SourceLimits.from_settings(room.settings),
+        name=name,
     )
     listing = await room.artifacts.put_bytes(render_listing(snapshot), "application/json")
     async with room.database.transaction() as session:
         existing = await _find_by_key(session, project_id, request)
         if existing is None:
-            existing = await _insert(session, engine, project_id, request, runs, location, snapshot, listing)
+            refused = await find_closed_services(session, room, {run.service for run in runs})
+            _require_service(runs, refused)
+            existing = await _insert(
+                session, engine, project_id, request, runs, refused, location, snapshot, listing
+            )
             await publish(session, "analyses", {"analysis_id": str(existing)}, project_id=project_id)
         analysis = await get_analysis(session, project_id, existing)
     CREATION_SECONDS.observe(time.monotonic() - started)
@@ -141,9 +165,10 @@ async def retry_analysis(
         path=analysis.subject.path,
         tools=tuple(run.tool for run in tool_runs),
         profile=analysis.profile,
-        parameters={
-            tool: dict(values) for tool, values in row.parameters_json.items() if isinstance(values, dict)
+        parameters={  # what the first attempt ran with, whatever presets mean by now
+            run.tool: dict(run.parameters) for run in tool_runs
         },
+        template=None if row.template_id is None else format_id("template", row.template_id),
         model=analysis.subject.model,
         number=analysis.subject.number,
     )
@@ -217,12 +242,15 @@ async def _insert(
     project_id: UUID,
     request: AnalysisRequest,
     runs: tuple[PlannedRun, ...],
+    refused: Mapping[Service, str],
     location: SourceLocation,
     snapshot: SourceSnapshot,
     listing: Artifact,
 ) -> UUID:
     await record_artifacts(session, [listing])
-    subject_id = await _ensure_subject(session, project_id, location, snapshot.name)
+    template = await _find_template(session, project_id, request)
+    subject_id = await _ensure_subject(session, project_id, location, snapshot.name, template)
+    template_id = await _find_template_of(session, project_id, subject_id, template)
     analysis_id = await session.scalar(
         insert(AnalysisRow)
         .values(
@@ -237,6 +265,7 @@ async def _insert(
             listing_sha256=listing.sha256,
             files_count=len(snapshot.files),
             excluded_count=sum(max(entry.files_count, 1) for entry in snapshot.excluded),
+            template_id=template_id,
             idempotency_key=request.idempotency_key,
             request_digest=_request_digest(request),
         )
@@ -258,6 +287,7 @@ async def _insert(
                 "service": run.service.value,
                 "parameters_json": run.parameters_json,
                 "parameters_digest": run.parameters_digest,
+                **_refusal(refused.get(run.service)),
             }
             for run in runs
         ],
@@ -276,14 +306,67 @@ async def _insert(
     return UUID(str(analysis_id))
 
 
+def _require_service(runs: tuple[PlannedRun, ...], refused: Mapping[Service, str]) -> None:
+    if all(run.service in refused for run in runs):
+        raise Unavailable(
+            "analysis.services_failing",
+            " ".join(refused[service] for service in sorted(refused)),
+            "Try again later; `referee status` shows the services.",
+        )
+
+
+def _refusal(reason: str | None) -> dict[str, object]:
+    """Return the facts of a tool run that is left out because its service gets no work; all null for another."""
+    is_left_out = reason is not None
+    return {
+        "outcome": Outcome.skipped.value if is_left_out else None,
+        "reason": reason or "",
+        "did_run": False if is_left_out else None,
+        "exit_meaning": ExitMeaning.not_run.value if is_left_out else None,
+        "parse_state": ParseState.not_attempted.value if is_left_out else None,
+        "finished_at": datetime.now(UTC) if is_left_out else None,
+    }
+
+
+async def _find_template(
+    session: AsyncSession, project_id: UUID, request: AnalysisRequest
+) -> KnownTemplate | None:
+    if request.template is None:
+        return None
+    return await get_template(session, project_id, request.template)
+
+
+async def _find_template_of(
+    session: AsyncSession, project_id: UUID, subject_id: UUID, given: KnownTemplate | None
+) -> UUID | None:
+    """Return the template to judge by: the one given, else the latest version of the app's own."""
+    if given is not None:
+        return given.template_id
+    row = (await session.execute(select(SubjectRow).where(SubjectRow.subject_id == subject_id))).scalar_one()
+    if row.app_id is None:
+        return None
+    app = await get_app(session, project_id, row.app_id)
+    known = None if app.template is None else await find_template(session, project_id, app.template)
+    return None if known is None else known.template_id
+
+
 async def _ensure_subject(
-    session: AsyncSession, project_id: UUID, location: SourceLocation, name: str
+    session: AsyncSession,
+    project_id: UUID,
+    location: SourceLocation,
+    name: str,
+    template: KnownTemplate | None,
 ) -> UUID:
     app_id = None
     kind = SubjectKind.folder
     if location.model is not None and location.number is not None:
         app = await ensure_app(
-            session, project_id=project_id, model=location.model, number=location.number, path=location.path
+            session,
+            project_id=project_id,
+            model=location.model,
+            number=location.number,
+            path=location.path,
+            template=None if template is None else template.slug,
         )
         app_id, kind = app.app_id, SubjectKind.app
     statement = insert(SubjectRow).values(
@@ -381,6 +464,9 @@ def _request_digest(request: AnalysisRequest) -> str:
             "path": request.path,
             "tools": list(request.tools),
             "profile": request.profile,
+            **({"services": list(request.services)} if request.services else {}),
+            **({"load": request.load} if request.load != "quick" else {}),
+            **({"template": request.template} if request.template is not None else {}),
             "parameters": {tool: dict(values) for tool, values in request.parameters.items()},
             "model": request.model,
             "number": request.number,
@@ -393,12 +479,3 @@ def _subject_name(location: SourceLocation) -> str:
     if location.model is not None:
         return f"{location.model}/app{location.number}"
     return location.path.name or "root"
-
-
-def _limits(room: AnalysisRoom) -> SourceLimits:
-    settings = room.settings
-    return SourceLimits(
-        files_count=settings.max_subject_files_count,
-        total_bytes=settings.max_subject_bytes,
-        file_bytes=settings.max_file_bytes,
-    )

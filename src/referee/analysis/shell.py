@@ -69,6 +69,7 @@ def register_in_shell(shell: Shell, room: GetRoom) -> None:
             count=count_open_findings,
             key="f",
         ),
+        NavigationEntry("Operate", "Services", "/ui/services", icon="activity", order=15, key="v"),
     )
     shell.navigation.register_jump(find_analyses)
     shell.live.register_topic("analysis", may_hear)

@@ -49,6 +49,8 @@ __all__ = [
     "MeasurementRow",
     "OccurrenceRow",
     "RuleRow",
+    "ServiceBreakerRow",
+    "ServiceFailureRow",
     "SubjectRow",
     "ToolRunAttemptRow",
     "ToolRunRow",
@@ -120,6 +122,8 @@ class AnalysisRow(Base):
     listing_sha256: Mapped[str] = mapped_column(ForeignKey("artifacts.sha256"))
     files_count: Mapped[int]
     excluded_count: Mapped[int]
+    template_id: Mapped[UUID | None] = mapped_column(ForeignKey("templates.template_id"))
+    """What the app was asked to do, in the version that this analysis judges by."""
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[str]
     results_path: Mapped[str | None]
@@ -181,6 +185,8 @@ class ToolRunRow(Base):
     raw_json: Mapped[dict[str, JsonValue] | None]
     """Stream name → {sha256, total_bytes, is_truncated}: the verbatim output, parsable again."""
     plan_json: Mapped[dict[str, JsonValue] | None]
+    app_run_id: Mapped[UUID | None] = mapped_column(ForeignKey("app_runs.app_run_id"))
+    """The run of the app that it judged."""
     sarif_sha256: Mapped[str | None] = mapped_column(ForeignKey("artifacts.sha256"))
     findings_digest: Mapped[str | None]
     """SHA-256 over the canonical form of its occurrences; `referee verify` computes it again."""
@@ -259,6 +265,8 @@ class FindingRow(Base):
     message: Mapped[str]
     path: Mapped[str | None]
     start_line: Mapped[int | None]
+    address: Mapped[str | None]
+    """Place of the running app, such as ``backend GET /api/tasks (q)``."""
     cwe_ids: Mapped[list[int]] = mapped_column(ARRAY(Integer))
     is_suppressed: Mapped[bool]
     """Whether the code asks not to be told; kept and shown, not counted as open."""
@@ -322,6 +330,7 @@ class OccurrenceRow(Base):
     start_column: Mapped[int | None]
     end_line: Mapped[int | None]
     end_column: Mapped[int | None]
+    address_json: Mapped[dict[str, JsonValue] | None]
     code_line: Mapped[str]
     source_sha256: Mapped[str | None]
     """Artifact of the file it stands in."""
@@ -347,6 +356,36 @@ class MeasurementRow(Base):
     better: Mapped[str]
     path: Mapped[str | None]
     start_line: Mapped[int | None]
+    address: Mapped[str | None]
+
+
+class ServiceFailureRow(Base):
+    """One failure of a service itself, not of the app it judged: what its breaker counts."""
+
+    __tablename__ = "service_failures"
+    __table_args__ = (_words("service", Service), Index("ix_service_failures__service_at", "service", "at"))
+
+    sequence: Mapped[int] = mapped_column(BigInteger, Identity(always=True), primary_key=True)
+    service: Mapped[str]
+    reason: Mapped[str]
+    at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class ServiceBreakerRow(Base):
+    """Where the breaker of a service stands. No row: closed."""
+
+    __tablename__ = "service_breakers"
+    __table_args__ = (
+        _words("service", Service),
+        CheckConstraint("state IN ('closed', 'open', 'half_open')", name="state_known"),
+    )
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str]
+    reason: Mapped[str]
+    changed_at: Mapped[datetime]
+    probing_until: Mapped[datetime | None]
+    """While half open: until then one analysis tries the service out, and others are still refused."""
 
 
 class ManifestRow(Base):

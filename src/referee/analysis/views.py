@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from referee.core.addresses import Address
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import (
     AnalysisState,
@@ -87,6 +88,9 @@ class Analysis:
     state: AnalysisState
     reason: str
     profile: str
+    template_id: UUID | None
+    template: str | None
+    """Slug of what the app was asked to do, None where nobody said."""
     is_cache_allowed: bool
     source_digest: str
     files_count: int
@@ -136,6 +140,13 @@ class ToolRun:
     coverage: Mapping[str, JsonValue] | None
     notices: tuple[str, ...]
     raw: Mapping[str, JsonValue]
+    plan: Mapping[str, JsonValue] | None
+    app_run_id: UUID | None
+    """The run of the app that it judged; None when it judged source."""
+    app_isolation: str | None
+    """One sentence: what kept that app in."""
+    stands_in_for: str | None
+    """Name of the tool whose work it does where that one cannot be had."""
     sarif_sha256: str | None
     findings_digest: str | None
     duration_ms: int | None
@@ -172,6 +183,8 @@ class Occurrence:
     start_column: int | None
     end_line: int | None
     end_column: int | None
+    address: Address | None
+    """Place of the running app, for what was seen there."""
     code_line: str
     source_sha256: str | None
     suppression: str | None
@@ -199,6 +212,8 @@ class Finding:
     message: str
     path: str | None
     start_line: int | None
+    address: str | None
+    """Place of the running app, for what was seen there."""
     cwe_ids: tuple[int, ...]
     is_suppressed: bool
     state: FindingState
@@ -232,6 +247,7 @@ class Measured:
     better: str
     path: str | None
     start_line: int | None
+    address: str | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,9 +15,10 @@ from pathlib import Path
 from uuid import UUID
 
 import structlog
-from sqlalchemy import case, select, text, update
+from sqlalchemy import ColumnElement, case, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.analysis.app_lane import run_app_lane
 from referee.analysis.caching import find_cached_runs, load_cached_result
 from referee.analysis.finishing import close_tool_runs, fail_analysis, finish_analysis
 from referee.analysis.metrics import TOOL_RUNS
@@ -32,22 +33,27 @@ from referee.analysis.running import (
 )
 from referee.analysis.service import RUN_ANALYSIS, start_analysis
 from referee.analysis.tables import AnalysisRow, ToolRunRow
-from referee.apps import sweep_snapshots
+from referee.apps import AppsRoom, sweep_app_runs, sweep_snapshots
 from referee.core.errors import RefereeError, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
 from referee.foundation.sandbox import remove_written_folder
 from referee.foundation.web.live import publish
+from referee.tools.registry import TOOL_NAMES, get_tool
 
 __all__ = ["ANALYSIS_QUEUE", "RUN_TOOL", "TOOL_QUEUE", "register_workflows", "sweep_analyses"]
 
 ANALYSIS_QUEUE = "analyses"
 TOOL_QUEUE = "tools"
+APP_QUEUE = "apps"
 RUN_TOOL = "analysis.tool_run"
+RUN_APP_LANE = "analysis.app_lane"
 
 _ANALYSES_AT_ONCE = 8
 """Per worker: an analysis itself only waits, so several may overlap and keep the tool slots busy."""
+_LANE_JOB_TIMEOUT_S = 21_600.0
+"""Far above what all tools of one lane may take together."""
 _SCRATCH_AGE_S = 86_400.0
 """Older than any tool run can get."""
 _TOOL_JOB_TIMEOUT_S = 7_200.0
@@ -56,7 +62,7 @@ _TOOL_JOB_TIMEOUT_S = 7_200.0
 log = structlog.get_logger("referee.analysis")
 
 
-def register_workflows(room: AnalysisRoom, engine: JobEngine) -> None:
+def register_workflows(room: AnalysisRoom, apps: AppsRoom, engine: JobEngine) -> None:
     """Make the room's jobs known to the engine. Called before it starts."""
     engine.register_queue(
         ANALYSIS_QUEUE, concurrency=None, worker_concurrency=_ANALYSES_AT_ONCE,
@@ -66,6 +72,10 @@ def register_workflows(room: AnalysisRoom, engine: JobEngine) -> None:
         TOOL_QUEUE, concurrency=None, worker_concurrency=room.settings.worker_tool_slots_count,
         max_waiting_count=room.settings.queue_max_count * 20,
     )  # fmt: skip
+    engine.register_queue(
+        APP_QUEUE, concurrency=None, worker_concurrency=room.settings.worker_app_slots_count,
+        max_waiting_count=room.settings.queue_max_count,
+    )  # fmt: skip
     engine.register(RUN_ANALYSIS, _bind(room, _run_analysis), queue=ANALYSIS_QUEUE, on_end=_end_analysis_job)
     engine.register(
         RUN_TOOL,
@@ -73,6 +83,13 @@ def register_workflows(room: AnalysisRoom, engine: JobEngine) -> None:
         queue=TOOL_QUEUE,
         timeout_s=_TOOL_JOB_TIMEOUT_S,
         on_end=_end_tool_job,
+    )
+
+    async def run_lane(context: JobContext, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        return await run_app_lane(room, apps, context, arguments)
+
+    engine.register(
+        RUN_APP_LANE, run_lane, queue=APP_QUEUE, timeout_s=_LANE_JOB_TIMEOUT_S, on_end=_end_lane_job
     )
 
 
@@ -116,8 +133,16 @@ async def _run_analysis(
             priority=int(str(run["position"])) + 1,
         )
         for run in waiting
-        if isinstance(run, dict)
+        if isinstance(run, dict) and not run["is_in_lane"]
     ]
+    if any(isinstance(run, dict) and run["is_in_lane"] for run in waiting):
+        lane_arguments: dict[str, JsonValue] = {"analysis_id": str(analysis_id)}
+        children.insert(
+            0,
+            ChildJob(
+                name="app", kind=RUN_APP_LANE, arguments=lane_arguments, title="running app", priority=1
+            ),
+        )
     if children:
         results = await context.run_children(children)
         for result in results:
@@ -148,15 +173,28 @@ async def _end_analysis_job(session: AsyncSession, job: Job) -> None:
 
 async def _end_tool_job(session: AsyncSession, job: Job) -> None:
     """Give the tool run of a job that failed or was cancelled its outcome."""
-    if job.state not in ("failed", "cancelled"):
-        return
+    if job.state in ("failed", "cancelled"):
+        await _end_tool_runs(session, job, ToolRunRow.tool_run_id == UUID(str(job.arguments["tool_run_id"])))
+
+
+async def _end_lane_job(session: AsyncSession, job: Job) -> None:
+    """Give the tool runs of a lane that failed or was cancelled their outcome."""
+    if job.state in ("failed", "cancelled"):
+        lane_tools = [name for name in TOOL_NAMES if get_tool(name).describe().needs != "source"]
+        await _end_tool_runs(
+            session,
+            job,
+            ToolRunRow.analysis_id == UUID(str(job.arguments["analysis_id"])),
+            ToolRunRow.tool.in_(lane_tools),
+        )
+
+
+async def _end_tool_runs(session: AsyncSession, job: Job, *which: ColumnElement[bool]) -> None:
     outcome = Outcome.failed if job.state == "failed" else Outcome.cancelled
     reason = job.error.message if job.error is not None else f"Its job was {job.state}."
     await session.execute(
         update(ToolRunRow)
-        .where(
-            ToolRunRow.tool_run_id == UUID(str(job.arguments["tool_run_id"])), ToolRunRow.outcome.is_(None)
-        )
+        .where(*which, ToolRunRow.outcome.is_(None))
         .values(
             outcome=outcome.value,
             reason=reason,
@@ -190,7 +228,12 @@ async def _waiting_runs(room: AnalysisRoom, analysis_id: UUID) -> list[JsonValue
             .order_by(ToolRunRow.position)
         )
         return [
-            {"tool_run_id": str(tool_run_id), "tool": tool, "position": position}
+            {
+                "tool_run_id": str(tool_run_id),
+                "tool": tool,
+                "position": position,
+                "is_in_lane": get_tool(tool).describe().needs != "source",
+            }
             for tool_run_id, tool, position in rows
         ]
 
@@ -218,7 +261,9 @@ async def _reuse_results(room: AnalysisRoom, analysis_id: UUID) -> None:
             return
         waiting = await session.scalars(
             select(ToolRunRow.tool_run_id).where(
-                ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None)
+                ToolRunRow.analysis_id == analysis_id,
+                ToolRunRow.outcome.is_(None),
+                ToolRunRow.tool.in_([n for n in TOOL_NAMES if get_tool(n).describe().needs == "source"]),
             )
         )
         pieces = [await load_workpiece(room, session, tool_run_id, attempt=0) for tool_run_id in waiting]
@@ -237,7 +282,7 @@ async def _reuse_unless_it_fails(room: AnalysisRoom, workpiece: Workpiece) -> No
 
 async def _reuse_result(room: AnalysisRoom, workpiece: Workpiece) -> None:
     prepared = await _prepare(room, workpiece)
-    if prepared is None or prepared.plan.not_applicable is not None:
+    if prepared is None or prepared.cache_key is None or prepared.plan.not_applicable is not None:
         return
     async with room.database.reading() as session:
         found = await find_cached_runs(session, [prepared.cache_key], project_id=workpiece.key.project_id)
@@ -267,7 +312,7 @@ async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | N
         await asyncio.to_thread(remove_written_folder, scratch)
 
 
-async def sweep_analyses(room: AnalysisRoom) -> int:
+async def sweep_analyses(room: AnalysisRoom, apps: AppsRoom) -> int:
     """End analyses whose job has ended without them, and remove copies of sources nobody needs.
 
     Returns:
@@ -297,6 +342,7 @@ async def sweep_analyses(room: AnalysisRoom) -> int:
             await close_tool_runs(session, analysis_id, Outcome.cancelled, "The analysis was cancelled.")
             await start_analysis(session, analysis_id)
         await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
+    await sweep_app_runs(apps)
     await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
     await asyncio.to_thread(_sweep_scratch, room.settings.scratch_dir)
     return len(unfinished)

@@ -12,11 +12,13 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from referee.apps import service
 from referee.apps.judgements import AppAnalysis, AppJudgements, AppSummary
+from referee.apps.models import AppSourceModel, AppVersionModel
+from referee.apps.room import AppsRoom
 from referee.apps.service import App
+from referee.apps.versions import list_versions, read_source_tree
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.core.vocabulary import AnalysisState, Severity
-from referee.foundation.store import Database
 from referee.foundation.web.answers import (
     CursorParameter,
     LimitParameter,
@@ -110,9 +112,15 @@ AppId = Annotated[UUID, Depends(read_app_id)]
 AppFilter = Annotated[Filter, Depends(filter_parameter(service.APP_FIELDS))]
 
 
-def create_api(database: Callable[[], Database], judgements: AppJudgements) -> APIRouter:
+def create_api(room: Callable[[], AppsRoom], judgements: AppJudgements) -> APIRouter:
     """Return the routes of apps."""
     router = APIRouter(prefix="/v1")
+    _add_apps(router, room, judgements)
+    _add_app_parts(router, room, judgements)
+    return router
+
+
+def _add_apps(router: APIRouter, room: Callable[[], AppsRoom], judgements: AppJudgements) -> None:
 
     @router.get("/apps", tags=["apps"])
     async def list_apps(
@@ -125,7 +133,7 @@ def create_api(database: Callable[[], Database], judgements: AppJudgements) -> A
         cursor: CursorParameter = None,
     ) -> PageModel[AppModel]:
         """List apps by model and number, with what their analyses say."""
-        async with database().reading() as session:
+        async with room().database.reading() as session:
             page = await service.list_apps(
                 session, principal.project_id, model=model, where=filter, cursor=cursor, limit=limit
             )
@@ -142,7 +150,7 @@ def create_api(database: Callable[[], Database], judgements: AppJudgements) -> A
     @router.get("/apps/{app_id}", tags=["apps"])
     async def get_app(app_id: AppId, principal: PrincipalParameter) -> AppDetailModel:
         """Return one app with its latest analyses."""
-        async with database().reading() as session:
+        async with room().database.reading() as session:
             found = await service.get_app(session, principal.project_id, app_id)
             summaries = await judgements.summarise(session, principal.project_id, [app_id])
             analyses = await judgements.list_analyses(
@@ -150,4 +158,23 @@ def create_api(database: Callable[[], Database], judgements: AppJudgements) -> A
             )
         return AppDetailModel.build(found, summaries.get(app_id, AppSummary()), analyses)
 
-    return router
+
+def _add_app_parts(router: APIRouter, room: Callable[[], AppsRoom], judgements: AppJudgements) -> None:
+    @router.get("/apps/{app_id}/versions", tags=["apps"])
+    async def get_versions(
+        app_id: AppId, principal: PrincipalParameter, limit: LimitParameter = DEFAULT_LIMIT
+    ) -> PageModel[AppVersionModel]:
+        """List the states of an app's source, last seen first."""
+        async with room().database.reading() as session:
+            await service.get_app(session, principal.project_id, app_id)
+            versions = await list_versions(session, judgements, principal.project_id, app_id, limit=limit)
+        items = [AppVersionModel.of(version) for version in versions]
+        return PageModel(items=items, total_count=len(items), limit=limit, next_cursor=None)
+
+    @router.get("/apps/{app_id}/source", tags=["apps"])
+    async def get_source(app_id: AppId, principal: PrincipalParameter) -> AppSourceModel:
+        """Return the files of the version of an app that was analysed or run last."""
+        async with room().database.reading() as session:
+            await service.get_app(session, principal.project_id, app_id)
+            versions = await list_versions(session, judgements, principal.project_id, app_id, limit=1)
+        return AppSourceModel.build(app_id, await read_source_tree(room().artifacts, versions))

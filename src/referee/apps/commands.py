@@ -7,9 +7,12 @@ from typing import Annotated
 
 import typer
 
+from referee.apps.run_commands import add_run_commands
+
 __all__ = ["app"]
 
-app = typer.Typer(help="Apps: list and show.", no_args_is_help=True)
+app = typer.Typer(help="Apps: list, run, stop, status, logs.", no_args_is_help=True)
+add_run_commands(app)
 
 
 @app.callback()

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.core.vocabulary import AnalysisState, Severity
 
-__all__ = ["AppAnalysis", "AppJudgements", "AppSummary"]
+__all__ = ["AppAnalysis", "AppJudgements", "AppSummary", "AppVersion"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,6 +55,20 @@ class AppSummary:
         return sum(self.open_severities.values())
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppVersion:
+    """One state of an app's source."""
+
+    source_digest: str
+    listing_sha256: str
+    """Artifact that names its files."""
+    first_seen_at: datetime
+    last_seen_at: datetime
+    analyses_count: int = 0
+    latest_analysis_id: UUID | None = None
+    runs_count: int = 0
+
+
 class AppJudgements(Protocol):
     """Where the facts come from."""
 
@@ -68,4 +82,10 @@ class AppJudgements(Protocol):
         self, session: AsyncSession, project_id: UUID, app_id: UUID, *, limit: int
     ) -> Sequence[AppAnalysis]:
         """Return the latest analyses of an app, newest first."""
+        ...
+
+    async def list_versions(
+        self, session: AsyncSession, project_id: UUID, app_id: UUID, *, limit: int
+    ) -> Sequence[AppVersion]:
+        """Return the states of an app's source that were analysed, last seen first."""
         ...

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from uuid import UUID
 
 from fastapi import APIRouter, Request
@@ -10,17 +11,19 @@ from starlette.responses import Response
 
 from referee.apps import service
 from referee.apps.api import ANALYSES_COUNT, AppId
+from referee.apps.app_frame import APPS_CRUMB, GetRoom, name_of, read_frame
 from referee.apps.judgements import AppAnalysis, AppJudgements, AppSummary
+from referee.apps.run_pages import add_run_pages
 from referee.apps.service import App
-from referee.core.ids import format_id
+from referee.apps.source_tree import build_folder
+from referee.apps.versions import AppSourceTree, list_versions, read_source_tree
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.core.vocabulary import Severity
-from referee.foundation.store import Database
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
 from referee.foundation.web.charts import Bar, Segment, Tone
 from referee.foundation.web.filters import Filter
 from referee.foundation.web.lists import Card, Column, EmptyState, ListQuery, ListView, Row, read_list_query
-from referee.foundation.web.rendering import Crumb, render_page
+from referee.foundation.web.rendering import render_page
 from referee.foundation.web.templating import with_query
 
 __all__ = ["create_pages"]
@@ -46,7 +49,14 @@ _NO_APPS = EmptyState(
     "as soon as it is analysed.",
     "referee analyze ./models/my-model/app1",
 )
+_NO_SOURCE = EmptyState(
+    "No source yet",
+    "The files of an app are known once it was analysed or run; the folder itself is not looked into here.",
+)
 _CHART_ANALYSES_COUNT = 12
+_TREE_FILES_COUNT = 1_000
+"""Files of one tree on a page; the JSON has all."""
+_EXCLUDED_COUNT = 100
 _TONES: Mapping[Severity, Tone] = {
     Severity.critical: "critical",
     Severity.high: "high",
@@ -56,16 +66,22 @@ _TONES: Mapping[Severity, Tone] = {
 }
 
 
-def create_pages(database: Callable[[], Database], judgements: AppJudgements) -> APIRouter:
-    """Return the pages of apps."""
+def create_pages(room: GetRoom, judgements: AppJudgements) -> APIRouter:
+    """Return the pages of apps and of their runs."""
     router = APIRouter(include_in_schema=False)
+    _add_list(router, room, judgements)
+    _add_app_pages(router, room, judgements)
+    add_run_pages(router, room, judgements)
+    return router
 
+
+def _add_list(router: APIRouter, room: GetRoom, judgements: AppJudgements) -> None:
     @router.get("/ui/apps")
     async def show_apps(
         request: Request, principal: PrincipalParameter, cursor: CursorParameter = None
     ) -> Response:
         query = read_list_query(request, service.APP_FIELDS)
-        async with database().reading() as session:
+        async with room().database.reading() as session:
             page = await service.list_apps(
                 session, principal.project_id, where=query.filter, cursor=cursor, limit=DEFAULT_LIMIT
             )
@@ -77,35 +93,72 @@ def create_pages(database: Callable[[], Database], judgements: AppJudgements) ->
             request, "apps/apps.html", {"view": view}, title="Apps", twin_url=view.twin_url
         )
 
+
+def _add_app_pages(router: APIRouter, room: GetRoom, judgements: AppJudgements) -> None:
     @router.get("/ui/apps/{app_id}")
     async def show_app(request: Request, app_id: AppId, principal: PrincipalParameter) -> Response:
-        async with database().reading() as session:
-            app = await service.get_app(session, principal.project_id, app_id)
-            summaries = await judgements.summarise(session, principal.project_id, [app_id])
+        async with room().database.reading() as session:
+            frame = await read_frame(session, judgements, principal.project_id, app_id)
             analyses = await judgements.list_analyses(
                 session, principal.project_id, app_id, limit=ANALYSES_COUNT
             )
-        summary = summaries.get(app_id, AppSummary())
         context = {
-            "app": app,
-            "label": format_id("app", app_id),
-            "summary": summary,
-            "number_cards": _build_cards(app, summary),
+            **frame.build_context(""),
+            "number_cards": _build_cards(frame.app, frame.summary),
             "columns": _ANALYSIS_COLUMNS,
             "rows": _build_analysis_rows(analyses),
             "bars": _build_bars(analyses),
-            "analyses_url": _analyses_url(app),
+            "analyses_url": _analyses_url(frame.app),
         }
         return await render_page(
             request,
             "apps/app.html",
             context,
-            title=_name_of(app),
+            title=name_of(frame.app),
             twin_url=f"/v1/apps/{app_id}",
-            breadcrumb=(Crumb("Apps", "/ui/apps"),),
+            breadcrumb=(APPS_CRUMB,),
         )
 
-    return router
+    @router.get("/ui/apps/{app_id}/versions")
+    async def show_versions(request: Request, app_id: AppId, principal: PrincipalParameter) -> Response:
+        async with room().database.reading() as session:
+            frame = await read_frame(session, judgements, principal.project_id, app_id)
+            versions = await list_versions(
+                session, judgements, principal.project_id, app_id, limit=DEFAULT_LIMIT
+            )
+        context = {**frame.build_context("versions"), "versions": versions, "versions_limit": DEFAULT_LIMIT}
+        return await render_page(
+            request,
+            "apps/versions.html",
+            context,
+            title=f"Versions of {name_of(frame.app)}",
+            twin_url=f"/v1/apps/{app_id}/versions",
+            breadcrumb=(APPS_CRUMB,),
+        )
+
+    @router.get("/ui/apps/{app_id}/source")
+    async def show_source(request: Request, app_id: AppId, principal: PrincipalParameter) -> Response:
+        async with room().database.reading() as session:
+            frame = await read_frame(session, judgements, principal.project_id, app_id)
+            versions = await list_versions(session, judgements, principal.project_id, app_id, limit=1)
+        tree = await read_source_tree(room().artifacts, versions)
+        context = {
+            **frame.build_context("source"),
+            "source": tree,
+            "folder": None if tree is None else build_folder(tree.files[:_TREE_FILES_COUNT]),
+            "files_limit": _TREE_FILES_COUNT,
+            "excluded_limit": _EXCLUDED_COUNT,
+            "language_bars": [] if tree is None else _build_language_bars(tree),
+            "nothing": _NO_SOURCE,
+        }
+        return await render_page(
+            request,
+            "apps/source.html",
+            context,
+            title=f"Source of {name_of(frame.app)}",
+            twin_url=f"/v1/apps/{app_id}/source",
+            breadcrumb=(APPS_CRUMB,),
+        )
 
 
 def _build_list(query: ListQuery, page: Page[App], summaries: Mapping[UUID, AppSummary]) -> ListView:
@@ -131,7 +184,7 @@ def _build_row(app: App, summary: AppSummary) -> Row:
         row_id=app.app_id.hex,
         url=f"/ui/apps/{app.app_id}",
         cells={
-            "app": _name_of(app),
+            "app": name_of(app),
             "state": summary,
             "open": summary,
             "analyses": summary.analyses_count,
@@ -192,12 +245,14 @@ def _build_bars(analyses: Sequence[AppAnalysis]) -> list[Bar]:
     ]
 
 
-def _name_of(app: App) -> str:
-    return f"{app.model}/app{app.number}"
+def _build_language_bars(tree: AppSourceTree) -> list[Bar]:
+    """Return the files by language, most first."""
+    counts = Counter(file.language for file in tree.files)
+    return [Bar(language, (Segment(language, count),)) for language, count in counts.most_common()]
 
 
 def _findings_url(app: App, more: str) -> str:
-    subject = Filter(fields={}).add_word("subject", _name_of(app))
+    subject = Filter(fields={}).add_word("subject", name_of(app))
     return with_query("/ui/findings", filter=f"is:open suppressed:no {subject}{more}")
 
 

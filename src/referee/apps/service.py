@@ -126,12 +126,19 @@ async def ensure_app(
     path: Path,
     template: str | None = None,
 ) -> App:
-    """Return the app ``model`` × ``number``, creating it if it is new. Its path becomes the one given."""
+    """Return the app ``model`` × ``number``, creating it if it is new.
+
+    Its path becomes the one given, and its template too where one is given.
+    """
     statement = insert(AppRow).values(
         app_id=new_id(), project_id=project_id, model=model, number=number, path=str(path), template=template
     )
     statement = statement.on_conflict_do_update(
-        index_elements=["project_id", "model", "number"], set_={"path": statement.excluded.path}
+        index_elements=["project_id", "model", "number"],
+        set_={
+            "path": statement.excluded.path,
+            "template": func.coalesce(statement.excluded.template, AppRow.template),
+        },
     )
     row = (await session.execute(statement.returning(AppRow))).scalar_one()
     return _view(row)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from referee.apps import service
+from referee.apps.runs import list_app_runs
 from referee.core.errors import RefereeError
 from referee.foundation.access import Principal
 from referee.foundation.store import Database
@@ -22,6 +23,10 @@ def register_in_shell(shell: Shell, database: Callable[[], Database]) -> None:
         async with database().reading() as session:
             return await service.count_apps(session, principal.project_id)
 
+    async def count_live_runs(principal: Principal) -> int:
+        async with database().reading() as session:
+            return (await list_app_runs(session, principal.project_id, is_live=True, limit=1)).total_count
+
     async def find_apps(principal: Principal, text: str, limit: int) -> Sequence[JumpHit]:
         try:
             where = parse_filter(f'"{text}"', service.APP_FIELDS)
@@ -38,4 +43,10 @@ def register_in_shell(shell: Shell, database: Callable[[], Database]) -> None:
     shell.navigation.register(
         NavigationEntry("Analyse", "Apps", "/ui/apps", icon="app", order=20, count=count_apps, key="p")
     )
+    shell.navigation.register(
+        NavigationEntry(
+            "Analyse", "Running apps", "/ui/app-runs", icon="server", order=30, count=count_live_runs, key="r"
+        )
+    )
     shell.navigation.register_jump(find_apps)
+    shell.live.register_topic("app_runs")

@@ -37,6 +37,7 @@ from referee.core.errors import InvalidInput, NotFound, PayloadTooLarge, Storage
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.sources import ExcludedPath, ExclusionReason, SourceFile, SourceSnapshot
+from referee.foundation.settings import Settings
 
 __all__ = ["SourceLimits", "load_snapshot", "render_listing", "sweep_snapshots", "take_snapshot"]
 
@@ -70,6 +71,15 @@ class SourceLimits:
     """Bytes of those files."""
     file_bytes: int
     """A larger file is excluded, and counted."""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> SourceLimits:
+        """Return the limits that the settings give."""
+        return cls(
+            files_count=settings.max_subject_files_count,
+            total_bytes=settings.max_subject_bytes,
+            file_bytes=settings.max_file_bytes,
+        )
 
 
 @dataclass(slots=True)

@@ -8,9 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal, TypeAlias
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
+from referee.core.addresses import Address
+from referee.core.load import LoadProfile
 from referee.core.vocabulary import Confidence, Severity
+
+if TYPE_CHECKING:
+    from referee.core.requirements import RequirementVerdict
 
 __all__ = [
     "Coverage",
@@ -81,6 +86,8 @@ class ToolFinding:
     suppression: str | None = None
     """How the code asks not to be told, such as ``nosec``; None when it does not."""
     help_url: str | None = None
+    address: Address | None = None
+    """Where in the running app it was seen; part of what makes it the same finding next time."""
     related: tuple[Location, ...] = ()
     """Further places, such as the steps of a data flow."""
     properties: Mapping[str, JsonValue] = field(default_factory=dict)
@@ -125,6 +132,8 @@ class Measurement:
     unit: str
     better: Literal["higher", "lower", "neither"]
     location: Location | None = None
+    address: Address | None = None
+    """The place of the running app that was measured; None when it is about the whole subject."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,3 +152,12 @@ class ToolReport:
     """True when the output was cut or part of it could not be read; ``failure`` says what."""
     notices: tuple[str, ...] = ()
     """Sentences worth showing beside the result, such as "2 of 14 files have syntax errors"."""
+    loads: tuple[LoadProfile, ...] = ()
+    """Each address that was put under load. Read again from the raw output where it is shown; the
+    numbers that are compared are in ``measurements``."""
+    verdicts: tuple[RequirementVerdict, ...] = ()
+    """Each requirement that was judged. Read again from the raw output where it is shown."""
+    unreachable: str | None = None
+    """One sentence when no target of the app answered: the outcome is ``target_unreachable``, never clean."""
+    not_applicable: str | None = None
+    """One sentence when the run showed that nothing of the tool's kind is there to judge."""

@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, ValidationError, ValidationInfo, field_validator
+from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from referee.core.errors import InvalidInput
@@ -104,6 +104,64 @@ class Settings(BaseSettings):
         le=256,
         description="Tools one worker runs at the same time.",
     )
+    worker_app_slots_count: int = Field(
+        default=1,
+        ge=1,
+        le=64,
+        description="Analyses of one worker that use a running app at the same time; more than one distorts "
+        "what load tools measure.",
+    )
+    breaker_failures_count: int = Field(
+        default=5,
+        ge=1,
+        le=10_000,
+        description="Failures of a service within breaker_window_s that stop new work.",
+    )
+    breaker_window_s: float = Field(
+        default=120.0, ge=1.0, le=86_400.0, description="Seconds in which failures of a service add up."
+    )
+    breaker_pause_s: float = Field(
+        default=120.0,
+        ge=0.1,
+        le=86_400.0,
+        description="Seconds before a service that was stopped is tried again.",
+    )
+    app_start_timeout_s: float = Field(
+        default=90.0, ge=1.0, le=3600.0, description="Seconds one component of an app has until it answers."
+    )
+    app_install_timeout_s: float = Field(
+        default=600.0, ge=1.0, le=7200.0, description="Seconds the dependencies of one component may take."
+    )
+    app_lease_ttl_s: float = Field(
+        default=30.0,
+        ge=2.0,
+        le=3600.0,
+        description="Seconds an app stays up for a tool that no longer renews its lease.",
+    )
+    app_linger_s: float = Field(
+        default=3.0,
+        ge=0.0,
+        le=3600.0,
+        description="Seconds an app stays up after its last lease was given back.",
+    )
+    app_memory_max_bytes: int = Field(
+        default=1024 * MEBIBYTE,
+        ge=64 * MEBIBYTE,
+        le=1024 * 1024 * MEBIBYTE,
+        description="Bytes of memory one component of an app may use.",
+    )
+    app_disk_max_bytes: int = Field(
+        default=512 * MEBIBYTE,
+        ge=MEBIBYTE,
+        le=1024 * 1024 * MEBIBYTE,
+        description="Bytes one component of an app may write.",
+    )
+    app_environments_max_bytes: int = Field(
+        default=10_000 * MEGABYTE,
+        ge=100 * MEGABYTE,
+        le=10_000_000 * MEGABYTE,
+        description="Bytes that installed dependencies of apps may take; the least recently used go first.",
+    )
     lease_ttl_s: float = Field(
         default=15.0,
         ge=1.0,
@@ -151,6 +209,34 @@ class Settings(BaseSettings):
         default=900.0, ge=1.0, le=86_400.0, description="Seconds the installation of one tool may take."
     )
 
+    judge_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@?#/]+[^\s@?#]*$",
+        description="Address of an OpenAI-compatible API whose language model may judge apps, such as "
+        "http://127.0.0.1:8080/v1; without it no model is asked.",
+    )
+    judge_model: str = Field(
+        default="", max_length=200, description="Name of the judging model, as its server calls it."
+    )
+    judge_api_key: SecretStr | None = Field(
+        default=None, description="Key of the judge's server; without it none is sent."
+    )
+    judge_timeout_s: float = Field(
+        default=120.0, ge=1.0, le=3600.0, description="Seconds one answer of the judge may take."
+    )
+    judge_max_tokens_count: int = Field(
+        default=200_000,
+        ge=1_000,
+        le=100_000_000,
+        description="Tokens, of questions and answers together, that one run of a tool may spend on the judge.",
+    )
+    judge_max_attempts_count: int = Field(
+        default=4,
+        ge=1,
+        le=20,
+        description="Times a question is sent when the judge's server is busy, failing or not there.",
+    )
+
     log_format: Literal["console", "json"] = Field(
         default="console",
         description="Form of the log on standard error: for people, or one JSON object a line.",
@@ -175,9 +261,17 @@ class Settings(BaseSettings):
             raise ValueError("must be at most half of lease_ttl_s")
         return value
 
-    @field_validator("database_url", mode="before")
+    @field_validator("judge_model")
     @classmethod
-    def _empty_url_is_none(cls, value: object) -> object:
+    def _name_the_judge(cls, value: str, info: ValidationInfo) -> str:
+        """A judge without a name would be some model of the server's choice, and its verdicts nobody's."""
+        if not value and info.data.get("judge_url") is not None:
+            raise ValueError("must be given together with judge_url")
+        return value
+
+    @field_validator("database_url", "judge_url", "judge_api_key", mode="before")
+    @classmethod
+    def _empty_is_none(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("home", "tools_dir")
@@ -210,6 +304,16 @@ class Settings(BaseSettings):
     def results_dir(self) -> Path:
         """Folder of the result files for people and other programs."""
         return self.home / "results"
+
+    @property
+    def app_runs_dir(self) -> Path:
+        """Folder of running apps: their workspaces and logs."""
+        return self.home / "running"
+
+    @property
+    def app_environments_dir(self) -> Path:
+        """Folder of apps' installed dependencies."""
+        return self.home / "environments"
 
     @property
     def advisories_dir(self) -> Path:

@@ -89,11 +89,18 @@ def up(
 
 
 def down() -> None:
-    """Stop the server of this home, and its database when nobody else uses it."""
+    """Stop the server of this home, apps that people keep up, and the database when nobody else uses it."""
+    import asyncio
+
+    from referee.apps import stop_people_runs
     from referee.operations.processes import stop_server
 
-    was_running = stop_server(_load())
+    settings = _load()
+    was_running = stop_server(settings)
+    stopped_count = asyncio.run(stop_people_runs(settings))
     typer.echo("Referee is stopped." if was_running else "No server is running.")
+    if stopped_count:
+        typer.echo(f"{stopped_count} apps that people kept up are stopped too.")
 
 
 def status(is_json: JsonOption = False) -> None:

@@ -7,9 +7,10 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from referee.core.vocabulary import ExitMeaning, Service
-from referee.tools.contract import Parameter, ToolDescription
+from referee.tools.contract import Parameter, SubjectNeed, ToolDescription
+from referee.tools.inspecting import Inspection
 
-__all__ = ["ParameterModel", "ToolModel"]
+__all__ = ["KnownToolModel", "ParameterModel", "ToolModel"]
 
 
 class ParameterModel(BaseModel):
@@ -52,6 +53,8 @@ class ToolModel(BaseModel):
     license: str
     languages: list[str]
     applies_to: str
+    needs: SubjectNeed = Field(description="Whether it looks at source, at the running app or at both.")
+    stands_in_for: str | None = Field(description="Tool whose work it does where that one cannot be had.")
     is_default: bool
     wall_s: float = Field(description="Deadline on a quiet machine, in seconds.")
     parameters: list[ParameterModel]
@@ -71,6 +74,8 @@ class ToolModel(BaseModel):
             license=description.license,
             languages=list(description.languages),
             applies_to=description.applies_to,
+            needs=description.needs,
+            stands_in_for=description.stands_in_for,
             is_default=description.is_default,
             wall_s=description.limits.wall_s,
             parameters=[ParameterModel.of(parameter) for parameter in description.parameters],
@@ -78,4 +83,22 @@ class ToolModel(BaseModel):
             exit_codes=dict(description.exit_codes),
             identity_fields=list(description.identity_fields),
             adapter_version=description.adapter_version,
+        )
+
+
+class KnownToolModel(ToolModel):
+    """What a tool is, and whether it can run on this machine."""
+
+    is_installed: bool
+    version: str | None
+    unavailable_reason: str = Field(description="Why it is not installed, and what to do.")
+
+    @classmethod
+    def build(cls, description: ToolDescription, found: Inspection) -> KnownToolModel:
+        """Return the shape of a tool as it is here."""
+        return cls(
+            **ToolModel.of(description).model_dump(),
+            is_installed=found.version is not None,
+            version=found.version,
+            unavailable_reason=found.reason,
         )

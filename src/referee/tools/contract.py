@@ -15,12 +15,24 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
 
 from referee.core.findings import JsonValue, ToolReport
 from referee.core.sources import Language, SourceSnapshot
+from referee.core.targets import Target
+from referee.core.templates import Template
 from referee.core.vocabulary import ExitMeaning, Service
-from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
+from referee.foundation.sandbox.commands import (
+    Command,
+    CommandEnd,
+    CommandResult,
+    Isolation,
+    Limits,
+    NetworkHandle,
+)
+
+if TYPE_CHECKING:
+    from referee.foundation.llm import LlmClient
 
 __all__ = [
     "InstallKit",
@@ -29,6 +41,8 @@ __all__ = [
     "ParameterValue",
     "RawOutput",
     "RunKit",
+    "RunningApp",
+    "SubjectNeed",
     "Tool",
     "ToolDescription",
     "ToolPlan",
@@ -36,6 +50,9 @@ __all__ = [
 
 ParameterValue: TypeAlias = "str | int | float | bool | tuple[str, ...] | dict[str, JsonValue] | None"
 ParameterType = Literal["string", "integer", "number", "boolean", "array", "object"]
+SubjectNeed = Literal["source", "running_app", "source_and_app"]
+"""What a tool judges: source text; a running app, without which it is ``target_unreachable``; or source,
+with what a running app adds when there is one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -80,10 +97,18 @@ class ToolDescription:
     """Whether the text of the code line is part of a finding's identity; False for dependencies."""
     is_default: bool = True
     """Whether it runs when nobody names tools."""
+    needs: SubjectNeed = "source"
+    stands_in_for: str | None = None
+    """Name of the tool whose work it can do where that one cannot be had; shown beside its own name."""
     cost_s: float = 1.0
     """CPU seconds on a small app, for longest-first order."""
     adapter_version: int = 1
     """Raised when the same raw output would parse to something else; part of the cache key."""
+
+    @property
+    def is_in_deep(self) -> bool:
+        """Whether it is among the fifteen tools of the deep profile, or stands in for one."""
+        return self.is_default or self.service is not Service.static
 
     def resolve_parameters(
         self, given: Mapping[str, object], *, preset: str | None = None
@@ -172,6 +197,16 @@ class InstallKit(Protocol):
         """
         ...
 
+    async def system_program(self, tool: str, program: str, package: str) -> Installation:
+        """Return a program of the machine, such as ``nmap``, found in the system's folders.
+
+        ``package`` is the Debian package that brings it, for the hint. ``lock_digest`` is that of the program's bytes.
+
+        Raises:
+            Unavailable: It is not installed; the hint says how to get it.
+        """
+        ...
+
     @property
     def node(self) -> Path:
         """Path of the Node.js program to run ``Installation.program`` with.
@@ -188,6 +223,24 @@ class InstallKit(Protocol):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RunningApp:
+    """An app under test that answered a moment ago, from where the tool will run."""
+
+    targets: tuple[Target, ...]
+    """Where it answers, backend first. At least one."""
+    network: NetworkHandle | None
+    """The app's network, for ``Command.network``; None when it runs in the machine's own network."""
+    app_run_id: str
+    """Which run of the app it is, for the record."""
+    isolation: str = ""
+    """One sentence: what keeps the app in."""
+
+    def get_target(self, name: str) -> Target | None:
+        """Return the target of this name, if there is one."""
+        return next((target for target in self.targets if target.name == name), None)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RunKit:
     """What a tool gets to run."""
 
@@ -201,6 +254,12 @@ class RunKit:
     """Cores it may use; 1 when others run beside it."""
     run_command: Callable[[Command, Limits, Path], Awaitable[CommandResult]]
     """``run_command(command, limits, output_dir)`` runs it in the sandbox."""
+    app: RunningApp | None = None
+    """The running app, for tools that need or may use one."""
+    template: Template | None = None
+    """What the app was asked to do, where that is known."""
+    judge: LlmClient | None = None
+    """The language model that may judge, where one is configured; for the AI service only."""
 
 
 class Tool(Protocol):

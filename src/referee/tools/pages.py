@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
@@ -13,7 +14,8 @@ from referee.foundation.web.lists import Column, Row
 from referee.foundation.web.navigation import NavigationEntry
 from referee.foundation.web.rendering import Crumb, render_page
 from referee.foundation.web.shell import Shell
-from referee.tools.contract import Parameter, ParameterValue, ToolDescription
+from referee.tools.contract import Parameter, ParameterValue, SubjectNeed, ToolDescription
+from referee.tools.inspecting import Inspection, ToolInspector
 from referee.tools.registry import describe_tools, get_tool
 
 __all__ = ["create_pages", "register_in_shell"]
@@ -21,13 +23,19 @@ __all__ = ["create_pages", "register_in_shell"]
 _COLUMNS = (
     Column("name", "Tool", is_title=True),
     Column("finds", "Finds"),
-    Column("looks_at", "Looks at"),
+    Column("version", "Here", "custom"),
+    Column("needs", "Needs"),
     Column("runs", "Runs"),
     Column("licence", "Licence", is_optional=True),
 )
+_NEEDS: Final[Mapping[SubjectNeed, str]] = {
+    "source": "source",
+    "running_app": "the running app",
+    "source_and_app": "source, and the running app where there is one",
+}
 
 
-def create_pages() -> APIRouter:
+def create_pages(inspector: ToolInspector) -> APIRouter:
     """Return the pages of the catalogue."""
     router = APIRouter(include_in_schema=False)
 
@@ -35,14 +43,15 @@ def create_pages() -> APIRouter:
     async def show_tools(request: Request, principal: PrincipalParameter) -> Response:
         del principal  # the catalogue is the same for everybody who may ask
         descriptions = sorted(describe_tools(), key=lambda one: (one.service.value, not one.is_default))
+        found = await inspector.inspect_all([one.name for one in descriptions])
         services: dict[str, list[Row]] = {}
         for one in descriptions:
-            services.setdefault(one.service.value, []).append(_build_row(one))
-        default_count = sum(one.is_default for one in descriptions)
+            services.setdefault(one.service.value, []).append(_build_row(one, found[one.name]))
+        here_count = sum(one.version is not None for one in found.values())
         context = {
             "columns": _COLUMNS,
             "services": services,
-            "state_line": f"{len(descriptions)} tools, {default_count} of them run when nobody names any.",
+            "state_line": f"{len(descriptions)} tools, {here_count} of them installed on this machine.",
         }
         return await render_page(
             request, "tools/tools.html", context, title="Tools", twin_url="/v1/analysis-tools"
@@ -54,6 +63,9 @@ def create_pages() -> APIRouter:
         description = get_tool(name).describe()
         context = {
             "tool": description,
+            "found": await inspector.inspect(name),
+            "needs": _NEEDS[description.needs],
+            "runs": _describe_runs(description),
             "parameters": [
                 {
                     "parameter": parameter,
@@ -84,18 +96,25 @@ def register_in_shell(shell: Shell) -> None:
     )
 
 
-def _build_row(description: ToolDescription) -> Row:
+def _build_row(description: ToolDescription, found: Inspection) -> Row:
     return Row(
         row_id=description.name,
         url=f"/ui/tools/{description.name}",
         cells={
             "name": description.name,
             "finds": description.summary,
-            "looks_at": description.applies_to,
-            "runs": "by default" if description.is_default else "when named, or in deep",
+            "version": {"found": found, "stands_in_for": description.stands_in_for},
+            "needs": _NEEDS[description.needs],
+            "runs": _describe_runs(description),
             "licence": description.license,
         },
     )
+
+
+def _describe_runs(description: ToolDescription) -> str:
+    if description.needs != "source":
+        return "in the profile deep, or when it or its service is named"
+    return "by default" if description.is_default else "in the profile deep, or when it is named"
 
 
 def _in_presets(presets: Mapping[str, Mapping[str, ParameterValue]], name: str) -> dict[str, str]:

@@ -25,12 +25,20 @@ _MODULES: Final[dict[str, str]] = {
     "semgrep": "semgrep",
     "eslint": "eslint",
     "jshint": "jshint",
+    "curl": "curl",
+    "nmap": "nmap",
+    "zap": "zap",
+    "wapiti": "wapiti",
     "ruff": "ruff",
     "radon": "radon",
     "detect-secrets": "detect_secrets",
     "pip-audit": "pip_audit",
     "npm-advisories": "npm_advisories",
     "jscpd": "jscpd",
+    "ab": "ab",
+    "aiohttp": "aiohttp_load",
+    "locust": "locust",
+    "requirements-scanner": "requirements_scanner",
 }
 
 TOOL_NAMES: Final[tuple[str, ...]] = tuple(_MODULES)

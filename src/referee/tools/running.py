@@ -82,6 +82,8 @@ async def run_tool_command(
         read_only=(kit.snapshot.root, *kit.installation.read_only, *read_only),
         writable=(work,),
         stdin=stdin,
+        network=kit.app.network if kit.app is not None else None,
+        has_network=kit.app is not None and kit.app.network is None,
     )
     result = await kit.run_command(command, bounds, output_dir)
     return await asyncio.to_thread(_collect, kit, command, result, tuple(report_files), bounds.output_bytes)

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
+from referee.core.addresses import Address
 from referee.core.errors import IntegrityError
 from referee.core.findings import JsonValue, Location, Rule, ToolFinding, ToolReport
 from referee.tools.contract import ToolDescription
@@ -202,8 +203,11 @@ def _render_result(finding: ToolFinding, fingerprint: str, index: _Index) -> Jso
         "partialFingerprints": {_FINGERPRINT_KEY: fingerprint},
         "properties": properties,
     }
-    if finding.location:
-        result["locations"] = [_render_location(finding.location, index, has_snippet=True)]
+    place = _render_location(finding.location, index, has_snippet=True) if finding.location else {}
+    if finding.address:
+        place["logicalLocations"] = [_render_address(finding.address)]
+    if place:
+        result["locations"] = [place]
     if finding.related:
         result["relatedLocations"] = [
             {"id": number, **_render_location(location, index, has_snippet=False)}
@@ -235,6 +239,11 @@ def _render_location(location: Location, index: _Index, *, has_snippet: bool) ->
             region["snippet"] = {"text": text[:MAX_SNIPPET_CHARACTERS]}
         physical["region"] = region
     return {"physicalLocation": physical}
+
+
+def _render_address(address: Address) -> JsonValue:
+    """A place of the running app has no file: it is a resource by its name."""
+    return {"fullyQualifiedName": str(address), "kind": "resource"}
 
 
 def _render_invocation(invocation: SarifInvocation, report: ToolReport) -> JsonValue:
@@ -283,6 +292,7 @@ def _render_run_properties(report: ToolReport, subject_digest: str) -> dict[str,
                 "value": one.value,
                 "unit": one.unit,
                 "path": one.location.path if one.location else None,
+                "address": str(one.address) if one.address else None,
             }
             for one in report.measurements
         ]

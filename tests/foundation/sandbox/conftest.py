@@ -85,6 +85,11 @@ def bubblewrap(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     yield from _force("bubblewrap", monkeypatch)
 
 
+@pytest.fixture
+def limits_only(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    yield from _force("limits_only", monkeypatch)
+
+
 def _force(wanted: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("REFEREE_SANDBOX_METHOD", wanted)
     isolation = detect_isolation()

@@ -13,6 +13,7 @@ from referee.core.doors import open_door
 if TYPE_CHECKING:
     from referee.foundation.jobs.context import JobContext
     from referee.foundation.jobs.engine import JobEngine
+    from referee.foundation.jobs.identity import ProcessIdentity, is_provably_gone, read_own_identity
     from referee.foundation.jobs.metrics import refresh_metrics
     from referee.foundation.jobs.queries import (
         count_jobs,
@@ -56,6 +57,7 @@ __all__ = [
     "JobProgress",
     "JobRow",
     "JobState",
+    "ProcessIdentity",
     "Worker",
     "WorkerLeaseRow",
     "count_jobs",
@@ -63,9 +65,11 @@ __all__ = [
     "get_child_id",
     "get_job",
     "get_queue_ages_s",
+    "is_provably_gone",
     "list_jobs",
     "list_workers",
     "queue_age_s",
+    "read_own_identity",
     "reconcile",
     "refresh_metrics",
     "waiting_count",
@@ -76,6 +80,7 @@ __getattr__ = open_door(
     {
         "context": ("JobContext",),
         "engine": ("JobEngine",),
+        "identity": ("ProcessIdentity", "is_provably_gone", "read_own_identity"),
         "metrics": ("refresh_metrics",),
         "queries": (
             "count_jobs",

@@ -10,8 +10,16 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
-    from referee.foundation.sandbox.commands import Command, CommandEnd, CommandResult, Isolation, Limits
+    from referee.foundation.sandbox.commands import (
+        Command,
+        CommandEnd,
+        CommandResult,
+        Isolation,
+        Limits,
+        NetworkHandle,
+    )
     from referee.foundation.sandbox.isolation import detect_isolation
+    from referee.foundation.sandbox.networks import SharedNetwork, is_network_held, open_network
     from referee.foundation.sandbox.running import run_command
     from referee.foundation.sandbox.written import read_written_file, remove_written_folder
 
@@ -21,7 +29,11 @@ __all__ = [
     "CommandResult",
     "Isolation",
     "Limits",
+    "NetworkHandle",
+    "SharedNetwork",
     "detect_isolation",
+    "is_network_held",
+    "open_network",
     "read_written_file",
     "remove_written_folder",
     "run_command",
@@ -36,8 +48,10 @@ __getattr__ = open_door(
             "CommandResult",
             "Isolation",
             "Limits",
+            "NetworkHandle",
         ),
         "isolation": ("detect_isolation",),
+        "networks": ("SharedNetwork", "is_network_held", "open_network"),
         "running": ("run_command",),
         "written": (
             "read_written_file",

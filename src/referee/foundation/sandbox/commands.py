@@ -7,13 +7,28 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-__all__ = ["Command", "CommandEnd", "CommandResult", "Isolation", "Limits"]
+__all__ = ["Command", "CommandEnd", "CommandResult", "Isolation", "Limits", "NetworkHandle"]
 
 CommandEnd = Literal[
     "exited", "signaled", "timed_out", "cpu_exceeded", "memory_exceeded", "cancelled", "not_started"
 ]
 
 MIB = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkHandle:
+    """A network of its own that several commands share: its loopback reaches them and nothing else.
+
+    Named by the process that holds it open. All three numbers must still be true when a command
+    joins, so a later process with the same number is never taken for it.
+    """
+
+    holder_pid: int
+    holder_started_ticks: int
+    """Start of that process, in clock ticks since the machine's (field 22 of proc(5) stat)."""
+    inode: int
+    """Inode of the network namespace."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +49,11 @@ class Command:
     stdin: bytes = b""
     has_network: bool = False
     """False: a network of its own with loopback only. True: the machine's network, for installs only."""
+    network: NetworkHandle | None = None
+    """A shared network to join instead of one of its own. Not together with ``has_network``."""
+    is_log_live: bool = False
+    """Whether stdout and stderr both go into the file of stdout, which can be read while it runs. For
+    programs that run for long; elsewhere the files have no name until the program is over."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

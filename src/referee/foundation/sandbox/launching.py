@@ -78,11 +78,11 @@ class Launch:
     """Program that sets the number of processes inside of bubblewrap, where users are counted anew."""
 
 
-def supervisor_command() -> list[str]:
-    """Return the program and arguments of a supervisor."""
+def supervisor_command(*words: str) -> list[str]:
+    """Return the program and arguments of a supervisor; with the word ``network``, of a network's holder."""
     source_dir = Path(__file__).resolve().parents[3]
     script = Path(__file__).resolve().parent / "supervisor" / "__main__.py"
-    return [sys.executable, "-I", "-S", "-E", os.fspath(script), os.fspath(source_dir)]
+    return [sys.executable, "-I", "-S", "-E", os.fspath(script), os.fspath(source_dir), *words]
 
 
 def output_paths(command: Command, output_dir: Path) -> tuple[Path, Path]:
@@ -118,7 +118,12 @@ def make_spec(
         "writable": [os.fspath(path) for path in command.writable],
         "private_dir": private_dir,
         "has_mounts": launch.has_mounts,
-        "has_own_network": launch.has_network_namespace and not command.has_network,
+        "has_own_network": (
+            launch.has_network_namespace and not command.has_network and command.network is None
+        ),
+        "shared_network": None
+        if command.network is None
+        else [command.network.holder_pid, command.network.holder_started_ticks, command.network.inode],
         "is_bubblewrap": launch.method == "bubblewrap",
         "data_files": [],
         "first_fd": STATUS_FD,
@@ -126,6 +131,7 @@ def make_spec(
         "output_dir": os.fspath(output_dir),
         "stdout_name": stdout_path.name,
         "stderr_name": stderr_path.name,
+        "is_log_live": command.is_log_live,
         "output_bytes": limits.output_bytes,
         "wall_s": limits.wall_s,
         "wall_stretch": limits.wall_stretch,
@@ -170,7 +176,7 @@ def _wrap(launch: Launch, command: Command, limits: Limits, private_dir: str) ->
     words += ["--hostname", "sandbox", "--uid", str(NOBODY), "--gid", str(NOBODY), "--cap-drop", "ALL"]
     if launch.can_forbid_namespaces:
         words.append("--disable-userns")
-    if not command.has_network:
+    if not command.has_network and command.network is None:
         words.append("--unshare-net")
     for folder in SYSTEM_FOLDERS:
         if Path(folder).is_symlink():

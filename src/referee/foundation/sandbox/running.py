@@ -217,6 +217,8 @@ def _check_command(command: Command, output_dir: Path) -> None:
         raise InvalidInput(
             "sandbox.bad_text", f"An argument or variable of {command.label} cannot be passed on."
         )
+    if command.has_network and command.network is not None:
+        raise InvalidInput("sandbox.two_networks", f"{command.label} cannot be in two networks at once.")
     program = Path(command.argv[0])
     folders = (*command.writable, command.working_dir, output_dir)
     for path in (program, *command.read_only, *folders):

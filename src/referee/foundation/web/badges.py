@@ -60,6 +60,11 @@ _LOOKS: Final[dict[str, tuple[Tone, str]]] = {
     "verified": ("ok", "shield"),
     "altered": ("bad", "alert"),
     "missing": ("bad", "failed"),
+    "starting": ("accent", "running"),
+    "stopping": ("idle", "queued"),
+    "stopped": ("idle", "cancelled"),
+    "met": ("ok", "succeeded"),
+    "not_met": ("bad", "failed"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Charts made on the server as SVG: bars, stacked bars, lines, sparklines and timelines.
+"""Charts made on the server as SVG: bars, stacked bars, histograms, lines, sparklines and timelines.
 
 They print, they need no script, and their colours are classes from
 ``tokens.css``, so both themes and reports use the same drawing. Every chart
@@ -21,11 +21,13 @@ from referee.foundation.web.formats import format_number
 
 __all__ = [
     "Bar",
+    "Bin",
     "Line",
     "Segment",
     "Span",
     "render_bar_chart",
     "render_chart_definitions",
+    "render_histogram",
     "render_line_chart",
     "render_sparkline",
     "render_timeline",
@@ -72,6 +74,17 @@ class Bar:
     def total(self) -> float:
         """The length of the whole bar."""
         return sum(segment.value for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Bin:
+    """One column of a histogram."""
+
+    low: float
+    """Lower edge, above 0."""
+    high: float
+    """Upper edge."""
+    count: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +153,51 @@ def render_bar_chart(
     return _figure(title, len(bars) * _ROW_HEIGHT, parts, heads, rows, names if len(names) > 1 else [], unit)
 
 
+def render_histogram(
+    title: str,
+    bins: Sequence[Bin],
+    *,
+    unit: str = "",
+    format_value: Format = format_number,
+    height: int = 160,
+) -> Markup:
+    """Return columns over a logarithmic scale, the count axis from 0, with a table of the same numbers.
+
+    Columns are as wide as their bins on that scale. Empty bins are left out of the table.
+
+    Args:
+        title: The statement with the unit of the edges.
+        bins: By edge, each beginning where the one before ends.
+        unit: What is counted, said in the table's head.
+        format_value: How an edge is written.
+        height: Of the drawing, in pixels.
+    """
+    left, right, bottom = 56.0, _WIDTH - 8.0, height - _AXIS_HEIGHT
+    top = _round_up(float(max((one.count for one in bins), default=0)))
+    parts = _count_grid(left, right, bottom, top)
+    if bins:
+        first, last = math.log10(bins[0].low), math.log10(bins[-1].high)
+
+        def place(edge: float) -> float:
+            return left + (math.log10(edge) - first) / max(last - first, 1e-9) * (right - left)
+
+        for one in bins:
+            x, width = place(one.low), max(MIN_BAR_WIDTH, place(one.high) - place(one.low) - 1)
+            tall = (bottom - 8) * one.count / top
+            caption = f"{format_value(one.low)} to {format_value(one.high)}: {one.count:,}"
+            parts.append(_rect(x, bottom - tall, width, "series-1", caption, tall))
+        for edge in _log_ticks(bins[0].low, bins[-1].high):
+            x = place(edge)
+            anchor = "is-end" if x > right - 40 else "is-middle" if x > left + 24 else ""
+            parts.append(_text(x, height - 8, format_value(edge), f"chart-tick {anchor}"))
+    rows = [
+        [f"{format_value(one.low)} to {format_value(one.high)}", f"{one.count:,}"]
+        for one in bins
+        if one.count
+    ]
+    return _figure(title, height, parts, ["", unit or "count"], rows, [], unit)
+
+
 def render_line_chart(
     title: str,
     labels: Sequence[str],
@@ -164,11 +222,7 @@ def render_line_chart(
     top = _round_up(max((v for line in lines for v in line.values if v is not None), default=0.0))
     left, right, bottom = 56.0, _WIDTH - 8.0, height - _AXIS_HEIGHT
     step = (right - left) / max(1, len(labels) - 1)
-    parts: list[Markup] = []
-    for tick in range(5):
-        y = bottom - (bottom - 8) * tick / 4
-        parts.append(_line(left, y, right, y, "chart-axis" if tick == 0 else "chart-grid"))
-        parts.append(_text(left - 8, y, format_value(top * tick / 4), "chart-tick is-end"))
+    parts = _count_grid(left, right, bottom, top, format_value)
     for line in lines:
         points = [
             None if value is None else (left + index * step, bottom - (bottom - 8) * value / top)
@@ -295,10 +349,30 @@ def _figure(
     )
 
 
-def _rect(x: float, y: float, width: float, tone: Tone, caption: str) -> Markup:
+def _count_grid(
+    left: float, right: float, bottom: float, top: float, format_value: Format = format_number
+) -> list[Markup]:
+    """An upright axis from 0 to ``top`` with its four grid lines."""
+    parts: list[Markup] = []
+    for tick in range(5):
+        y = bottom - (bottom - 8) * tick / 4
+        parts.append(_line(left, y, right, y, "chart-axis" if tick == 0 else "chart-grid"))
+        parts.append(_text(left - 8, y, format_value(top * tick / 4), "chart-tick is-end"))
+    return parts
+
+
+def _log_ticks(low: float, high: float) -> list[float]:
+    """The round numbers between two edges, at most about six: 1, 2, 5 or only powers of ten."""
+    decades = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    factors = (1, 2, 5) if len(decades) <= 3 else (1, 3) if len(decades) <= 4 else (1,)
+    ticks = [factor * 10.0**decade for decade in decades for factor in factors]
+    return [tick for tick in ticks if low * (1 - 1e-9) <= tick <= high * (1 + 1e-9)]
+
+
+def _rect(x: float, y: float, width: float, tone: Tone, caption: str, height: float = _BAR_HEIGHT) -> Markup:
     return Markup(
         '<rect class="tone-{}" x="{}" y="{}" width="{}" height="{}" rx="2"><title>{}</title></rect>'
-    ).format(tone, _round(x), _round(y), _round(width), _BAR_HEIGHT, caption)
+    ).format(tone, _round(x), _round(y), _round(width), _round(height), caption)
 
 
 def _circle(x: float, y: float, tone: Tone, caption: str) -> Markup:

@@ -17,6 +17,7 @@ __all__ = [
     "format_count",
     "format_duration",
     "format_instant",
+    "format_milliseconds",
     "format_number",
     "format_relative",
     "format_share",
@@ -116,6 +117,11 @@ def format_duration(value: float | timedelta | None) -> str:
         return f"{minutes // 60} h {minutes % 60:02d} min"
     hours = round(seconds / 3600)
     return f"{hours // 24:,} d {hours % 24} h"
+
+
+def format_milliseconds(value: float | None) -> str:
+    """Return a duration given in milliseconds, as ``format_duration`` does."""
+    return UNKNOWN if value is None else format_duration(value / 1000)
 
 
 def format_instant(value: datetime | None) -> str:

@@ -16,8 +16,9 @@ from starlette.responses import Response
 
 from referee.core.ids import parse_id
 from referee.core.vocabulary import AnalysisState, FindingState, Outcome, Severity
-from referee.foundation.web.charts import Bar, Line, Segment, Span
+from referee.foundation.web.charts import Bar, Bin, Line, Segment, Span
 from referee.foundation.web.filters import FilterField
+from referee.foundation.web.formats import format_milliseconds
 from referee.foundation.web.lists import Card, Column, EmptyState, ListView, Row, build_facet, read_list_query
 from referee.foundation.web.problems import Problem
 from referee.foundation.web.rendering import Crumb, render_page
@@ -169,6 +170,11 @@ def _build_samples(request: Request) -> dict[str, Any]:
             )
             for name, counts in word_counts.items()
         ],
+        "bins": [
+            Bin(2 * 1.25**step, 2 * 1.25 ** (step + 1), count)
+            for step, count in enumerate((3, 14, 61, 120, 164, 141, 98, 74, 32, 20, 9, 0, 2, 5, 1))
+        ],
+        "format_milliseconds": format_milliseconds,
         "days": [f"Mar {day}" for day in range(1, 11)],
         "lines": [
             Line("opened", (12, 18, 9, 22, 31, 26, 14, 8, 19, 24), "series-1"),

@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Final, TypeAlias
 from uuid import UUID
 
-from starlette.requests import Request
+from starlette.requests import HTTPConnection
 from starlette.responses import Response
 
 from referee.core.clock import Clock
@@ -78,8 +78,8 @@ class Sessions:
     find_local_principal: FindLocalPrincipal | None
     confirm: ConfirmSession | None
 
-    async def identify(self, request: Request) -> tuple[Principal | None, Session | None]:
-        """Return who sends the request, and the session if that is how we know.
+    async def identify(self, request: HTTPConnection) -> tuple[Principal | None, Session | None]:
+        """Return who sends a request or opens a WebSocket, and the session if that is how we know.
 
         Raises:
             Unauthorized: A key or a session was sent and does not hold.

@@ -30,6 +30,7 @@ from referee.foundation.web.badges import SEVERITY_LETTERS, describe_severity, d
 from referee.foundation.web.charts import (
     render_bar_chart,
     render_chart_definitions,
+    render_histogram,
     render_line_chart,
     render_sparkline,
     render_timeline,
@@ -63,6 +64,7 @@ class Templates:
             severity_letters=SEVERITY_LETTERS,
             chart_definitions=render_chart_definitions,
             bar_chart=render_bar_chart,
+            histogram=render_histogram,
             line_chart=render_line_chart,
             sparkline=render_sparkline,
             timeline=render_timeline,
@@ -82,7 +84,7 @@ class Templates:
         return self.environment.get_template(template).render(context)
 
 
-def with_query(path: str, **parameters: object) -> str:
+def with_query(path: str, /, **parameters: object) -> str:
     """Return ``path`` with the given query parameters; those that are None or empty are left out."""
     kept = [(name, str(value)) for name, value in parameters.items() if value is not None and value != ""]
     return f"{path}?{urlencode(kept)}" if kept else path
@@ -110,6 +112,7 @@ def _build_filters(clock: Clock) -> dict[str, Any]:
         "count": formats.format_count,
         "duration": formats.format_duration,
         "instant": formats.format_instant,
+        "milliseconds": formats.format_milliseconds,
         "number": formats.format_number,
         "percent": formats.format_share,
         "shorten": formats.truncate_text,

@@ -1,4 +1,4 @@
-"""Start: ``python -I -S -E <this file> <folder that holds the package referee>``.
+"""Start: ``python -I -S -E <this file> <folder that holds the package referee> [network]``.
 
 The parent packages are entered as empty modules: importing the real ones would
 load the server's libraries and cost more than the whole supervisor may.
@@ -15,6 +15,11 @@ if __name__ == "__main__":
         package.__path__ = [folder]
         sys.modules[name] = package
 
-    from referee.foundation.sandbox.supervisor.supervise import main
+    if sys.argv[2:] == ["network"]:
+        from referee.foundation.sandbox.supervisor.network import hold_network
 
-    main()
+        hold_network()
+    else:
+        from referee.foundation.sandbox.supervisor.supervise import main
+
+        main()

@@ -9,6 +9,7 @@ import signal
 
 from referee.foundation.sandbox.supervisor import libc
 from referee.foundation.sandbox.supervisor.mounts import arrange_mounts
+from referee.foundation.sandbox.supervisor.network import join_network
 from referee.foundation.sandbox.supervisor.processes import count_user_threads
 
 TYPE_CHECKING = False
@@ -41,6 +42,8 @@ def become_program(
         _write("/proc/self/oom_score_adj", str(OOM_SCORE))
     except OSError:
         pass  # Some containers keep it from everybody; the limits of the command hold all the same.
+    if spec["shared_network"] is not None:
+        join_network(*spec["shared_network"])
     os.nice(5)
     os.umask(0o022)
     if spec["uid"] is not None and spec["has_mounts"]:

@@ -15,6 +15,7 @@ __all__ = [
     "end_with_parent",
     "find_orphans",
     "forbid_new_privileges",
+    "join_namespace",
     "make_mounts_private",
     "make_tree_read_only",
     "make_writable",
@@ -92,6 +93,11 @@ def forbid_new_privileges() -> None:
 def unshare(flags: int) -> None:
     """Move this process into new namespaces."""
     _check(_libc.unshare(flags), "unshare")
+
+
+def join_namespace(handle: int, kind: int) -> None:
+    """Move this process into the namespace that an open file stands for; ``kind`` is its CLONE_NEW flag."""
+    _check(_libc.setns(ctypes.c_int(handle), ctypes.c_int(kind)), "setns")
 
 
 def mount(source: str, target: str, kind: str, flags: int, options: str) -> None:

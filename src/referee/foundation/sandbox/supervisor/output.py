@@ -16,7 +16,7 @@ F_SETPIPE_SZ = 1031
 class Drain:
     """One stream of a program on its way into a file."""
 
-    def __init__(self, folder: str, name: str, limit_bytes: int) -> None:
+    def __init__(self, folder: str, name: str, limit_bytes: int, *, has_name: bool = False) -> None:
         self.limit_bytes = limit_bytes
         self.total_bytes = 0
         self.error: OSError | None = None
@@ -30,17 +30,23 @@ class Drain:
         os.set_blocking(self.read_fd, False)
         self._null_fd = os.open("/dev/null", os.O_WRONLY | os.O_CLOEXEC)
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            # Without a name until the program is over, so that it can neither change nor replace it.
-            self._file_fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
-            self._has_name = False
-        except OSError:
-            self._remove_old()
-            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-            self._file_fd = os.open(name, flags, 0o600, dir_fd=self._folder_fd)
-            self._has_name = True
+        self._has_name = has_name
+        if has_name:
+            self._file_fd = self._make_named()
+        else:
+            try:
+                # Without a name until the program is over, so that it can neither change nor replace it.
+                self._file_fd = os.open(folder, os.O_TMPFILE | os.O_WRONLY | os.O_CLOEXEC, 0o600)
+            except OSError:
+                self._file_fd = self._make_named()
+                self._has_name = True
         status = os.fstat(self._file_fd)
         self.identity = [status.st_dev, status.st_ino]
+
+    def _make_named(self) -> int:
+        self._remove_old()
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+        return os.open(self._name, flags, 0o600, dir_fd=self._folder_fd)
 
     def _remove_old(self) -> None:
         try:  # noqa: SIM105 - contextlib would be loaded for this alone

@@ -30,6 +30,8 @@ class Spec(TypedDict):
     """Whether to make a mount namespace of our own first."""
     has_own_network: bool
     """Whether the supervisor makes the network namespace; bubblewrap makes its own."""
+    shared_network: list[int] | None
+    """Holder's process id, its start and the network's inode, for ``join_network``."""
     is_bubblewrap: bool
     data_files: list[str]
     """Contents given to the program as open files, numbered from ``FIRST_DATA_FD``."""
@@ -39,6 +41,7 @@ class Spec(TypedDict):
     output_dir: str
     stdout_name: str
     stderr_name: str
+    is_log_live: bool
     output_bytes: int
     wall_s: float
     wall_stretch: float

@@ -59,7 +59,9 @@ class Supervision:
         self.tick_s = TICK_S
         self.kill_at_s: float | None = None
         self.groups = ControlGroups(spec["memory_bytes"], spec["processes_count"] + SPARE_PROCESSES_COUNT)
-        self.stdout = Drain(spec["output_dir"], spec["stdout_name"], spec["output_bytes"])
+        self.stdout = Drain(
+            spec["output_dir"], spec["stdout_name"], spec["output_bytes"], has_name=spec["is_log_live"]
+        )
         self.stderr = Drain(spec["output_dir"], spec["stderr_name"], spec["output_bytes"])
         self.status_fd, self.status_write_fd = os.pipe2(os.O_CLOEXEC)
         self.disk = DiskWatch([*spec["writable"], spec["private_dir"]])
@@ -83,7 +85,7 @@ class Supervision:
                 become_program(
                     self.spec,
                     self.stdout.write_fd,
-                    self.stderr.write_fd,
+                    (self.stdout if self.spec["is_log_live"] else self.stderr).write_fd,
                     self.status_write_fd,
                     self.groups.join_files,
                 )

@@ -1,0 +1,38 @@
+"""Apps in trouble while they are analysed; the rounds and the counting are those of ``tests/faults``."""
+
+from __future__ import annotations
+
+import sys
+
+from bench.measuring import Measured, temporary_folder, tools_dir
+from tests.faults.app_oracle import FAULTS
+from tests.faults.app_rounds import run_app_rounds
+
+__all__ = ["measure_app_faults"]
+
+
+def measure_app_faults(*, rounds: int, seed: int) -> list[Measured]:
+    """Run ``rounds`` rounds and return what was counted. Everything with a goal of 0 must be 0."""
+    print(f"seed {seed}, {rounds} rounds", file=sys.stderr)
+    with temporary_folder() as folder:
+        count = run_app_rounds(folder, tools_dir(), rounds=rounds, seed=seed, tell=_tell)
+    outcomes = [
+        (f"{kind.replace('_', ' ')}: tool runs {outcome.replace('_', ' ')}", number, None)
+        for kind, by_outcome in sorted(count.outcomes.items())
+        for outcome, number in sorted(by_outcome.items())
+    ]
+    told = [
+        ("rounds", sum(count.rounds.values()), None),
+        *outcomes,
+        ("tool runs that lost their app", count.tool_runs_struck, None),
+        *((name.replace("_", " "), count.faults.get(name, 0), 0) for name in FAULTS),
+    ]
+    details = count.dump()
+    return [
+        Measured(name=name, value=value, unit="", goal=goal, details=details if name == "rounds" else {})
+        for name, value, goal in told
+    ]
+
+
+def _tell(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)

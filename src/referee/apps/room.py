@@ -1,0 +1,31 @@
+"""What the apps room works with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from referee.core.errors import Unavailable
+from referee.foundation.settings import Settings
+from referee.foundation.store import ArtifactStore, Database
+from referee.tools.contract import InstallKit
+
+__all__ = ["AppsRoom"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AppsRoom:
+    """Settings, stores, and where Node.js comes from."""
+
+    settings: Settings
+    database: Database
+    artifacts: ArtifactStore
+    install_kit: InstallKit
+
+    @property
+    def node(self) -> Path | None:
+        """The Node.js program, None where there is none."""
+        try:
+            return self.install_kit.node
+        except Unavailable:
+            return None

@@ -1,0 +1,109 @@
+"""Messages are read with limits, and what is not one is refused with a sentence."""
+
+from __future__ import annotations
+
+import json
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from referee.analysis.analyzers.protocol import (
+    MAX_MESSAGE_BYTES,
+    Chunk,
+    StatusUpdate,
+    parse_envelope,
+    parse_traceparent,
+    read_data,
+    render_envelope,
+)
+from referee.core.errors import InvalidInput
+from referee.core.ids import new_id
+
+TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
+
+
+def test_message_comes_back_as_it_was_sent() -> None:
+    sent = StatusUpdate(request_id=new_id(), state="running", tool="bandit", message="läuft")
+    text = render_envelope("status_update", sent, service="static", client_id="me", correlation_id="7")
+    envelope = parse_envelope(text)
+    assert read_data(envelope, StatusUpdate) == sent
+    assert (envelope.type, envelope.service, envelope.client_id, envelope.correlation_id) == (
+        "status_update",
+        "static",
+        "me",
+        "7",
+    )
+    assert set(json.loads(text)) == {
+        "type",
+        "id",
+        "timestamp",
+        "service",
+        "data",
+        "client_id",
+        "correlation_id",
+    }
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "no json",
+        "[]",
+        "null",
+        "{}",
+        '{"type": "ping"}',
+        '{"type": "", "id": "1", "timestamp": ""}',
+        '{"type": "a b", "id": "1", "timestamp": ""}',
+        '{"type": "ping", "id": "1", "timestamp": "", "data": []}',
+        "[" * 100_000,
+        '{"type": "ping", "id": "' + "x" * 200 + '", "timestamp": ""}',
+    ],
+)
+def test_text_that_is_no_message_is_refused(text: str) -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        parse_envelope(text)
+    assert refusal.value.code == "analyzer.message_invalid"
+    assert refusal.value.message
+
+
+def test_message_over_the_limit_is_refused_before_it_is_parsed() -> None:
+    with pytest.raises(InvalidInput) as refusal:
+        parse_envelope("[" * (MAX_MESSAGE_BYTES + 1))
+    assert refusal.value.code == "analyzer.message_too_large"
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("offset", -1), ("length", 0), ("length", 1 << 30), ("sha256", "A" * 64), ("transfer_id", "../x")],
+)
+def test_chunk_with_a_number_out_of_range_is_refused_by_name(field: str, value: object) -> None:
+    data = {"transfer_id": str(UUID(int=1)), "offset": 0, "length": 5, "sha256": "0" * 64, field: value}
+    envelope = parse_envelope(json.dumps({"type": "result_chunk", "id": "1", "timestamp": "", "data": data}))
+    with pytest.raises(InvalidInput, match=field):
+        read_data(envelope, Chunk)
+
+
+@given(st.binary(max_size=300))
+def test_any_bytes_are_a_message_or_refused(data: bytes) -> None:
+    try:
+        parse_envelope(data)
+    except InvalidInput as refusal:
+        assert refusal.code == "analyzer.message_invalid"
+
+
+def test_trace_context_is_passed_on_only_in_its_own_form() -> None:
+    assert parse_traceparent(TRACEPARENT) == TRACEPARENT
+    for text in (
+        None,
+        "",
+        TRACEPARENT.upper(),
+        TRACEPARENT + "\n",
+        TRACEPARENT.replace("00-", "ff-", 1),
+        "00-" + "0" * 32 + "-00f067aa0ba902b7-01",
+        "00-4bf92f3577b34da6a3ce929d0e0e4736-" + "0" * 16 + "-01",
+        f"{TRACEPARENT};LD_PRELOAD=x",
+    ):
+        assert parse_traceparent(text) is None

@@ -1,0 +1,234 @@
+"""Holding apps: started once, kept up while they are used, explained when they do not run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from tests.apps.conftest import (
+    ANSWER_OK,
+    SERVER,
+    WriteApp,
+    fetch,
+    list_hosts,
+    list_processes,
+    read_source,
+)
+
+from referee.apps import AppFailed, AppRunState, AppsRoom, FailureKind, NothingToRun, hold_app
+from referee.apps.holding import lease_app, sweep_app_runs, wait_until_up
+from referee.apps.logs import read_log
+from referee.apps.running import stop_app_run
+from referee.apps.runs import AppRun, get_app_run, list_app_runs
+from referee.core.errors import Conflict
+
+CRASH = "import sys\nprint('it needs', 'a key', flush=True)\nsys.exit(3)\n"
+SLEEP = "import time\nprint('busy', flush=True)\ntime.sleep(600)\n"
+ANSWER_500 = "self.send_error(500)"
+
+
+async def read_run(room: AppsRoom, project_id: UUID, run_id: UUID) -> AppRun:
+    """Return a run as it stands now."""
+    async with room.database.reading() as session:
+        return await get_app_run(session, project_id, run_id)
+
+
+async def wait_until(room: AppsRoom, project_id: UUID, run_id: UUID, *states: AppRunState) -> AppRun:
+    """Return a run once it is in one of these states."""
+    async with asyncio.timeout(30):
+        while (run := await read_run(room, project_id, run_id)).state not in states:
+            await asyncio.sleep(0.05)
+    return run
+
+
+async def test_app_answers_while_it_is_held_and_stops_afterwards(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, tmp_path: Path
+) -> None:
+    source = await read_source(room, project_id, write_app())
+
+    async with hold_app(room, source, holder="test") as held:
+        await held.check()
+        (target,) = held.running.targets
+        body = await fetch(held.running.network, f"{target.url}/", tmp_path)
+
+    ended = await wait_until(room, project_id, held.run.app_run_id, AppRunState.stopped)
+    log = await read_log(room, ended, "backend")
+    assert (body.strip(), ended.failure, "request /" in log.text) == ("hello", None, True)
+    assert list_processes(f"REFEREE_APP_COMPONENT={ended.app_run_id}") == []
+    assert not (room.settings.app_runs_dir / ended.app_run_id.hex).exists()
+
+
+async def test_two_holders_of_one_source_share_its_run(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+
+    async with hold_app(room, source, holder="first") as first:
+        async with hold_app(room, source, holder="second") as second:
+            pass
+        await first.check()
+
+    assert first.run.app_run_id == second.run.app_run_id
+
+
+async def test_many_holders_at_once_start_one_run(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    leases = await asyncio.gather(*(lease_app(room, source, holder=str(n), ttl_s=10) for n in range(8)))
+
+    run_ids = {run_id for run_id, _ in leases}
+    await wait_until_up(room, project_id, run_ids.pop())
+
+    async with room.database.reading() as session:
+        page = await list_app_runs(session, project_id)
+    assert (run_ids, page.total_count, len(list_hosts(room.settings))) == (set(), 1, 1)
+
+
+async def test_only_one_holder_has_the_turn(room: AppsRoom, project_id: UUID, write_app: WriteApp) -> None:
+    source = await read_source(room, project_id, write_app())
+    order: list[str] = []
+
+    async with hold_app(room, source, holder="a") as first, hold_app(room, source, holder="b") as second:
+        async with first.take_turn():
+            waiting = asyncio.create_task(_take_turn(second.take_turn(), order))
+            await first.check()
+            order.append("first is done")
+        await waiting
+
+    assert order == ["first is done", "second has the turn"]
+
+
+async def _take_turn(turn: object, order: list[str]) -> None:
+    async with turn:  # type: ignore[attr-defined]  # what take_turn returns
+        order.append("second has the turn")
+
+
+@pytest.mark.parametrize(
+    ("code", "failure", "said"),
+    [
+        (CRASH, FailureKind.crashed, "it needs a key"),
+        (SERVER.format(answer=ANSWER_500), FailureKind.unhealthy, "request /"),
+        (SLEEP, FailureKind.never_listened, "busy"),
+    ],
+    ids=["crashed", "unhealthy", "never_listened"],
+)
+@pytest.mark.parametrize("room", [{"app_start_timeout_s": 2.5}], indirect=True)
+async def test_app_that_does_not_run_is_explained_with_its_last_lines(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, code: str, failure: FailureKind, said: str
+) -> None:
+    source = await read_source(room, project_id, write_app(code))
+
+    with pytest.raises(AppFailed) as failed:
+        async with hold_app(room, source, holder="test"):
+            pass
+
+    assert failed.value.kind is failure
+    assert any(said in line for line in failed.value.lines), failed.value.lines
+
+
+async def test_app_on_another_port_than_it_was_told_is_found(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    code = SERVER.format(answer=ANSWER_OK.strip()).replace('int(os.environ["PORT"])', "4000 + 321")
+    source = await read_source(room, project_id, write_app(code))
+
+    async with hold_app(room, source, holder="test") as held:
+        await held.check()
+
+    assert [target.port for target in held.running.targets] == [4321]
+
+
+async def test_folder_without_an_app_has_nothing_to_run(
+    room: AppsRoom, project_id: UUID, tmp_path: Path
+) -> None:
+    folder = tmp_path / "library"
+    folder.mkdir()
+    (folder / "shapes.py").write_text("def area(a, b):\n    return a * b\n")
+
+    with pytest.raises(NothingToRun):
+        async with hold_app(room, await read_source(room, project_id, folder), holder="test"):
+            pass
+
+
+async def test_app_whose_host_is_killed_is_gone_and_said_to_be(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    async with hold_app(room, source, holder="test") as held:
+        (host,) = list_hosts(room.settings)
+        os.kill(host, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while list_processes(f"REFEREE_APP_COMPONENT={held.run.app_run_id}"):
+                await asyncio.sleep(0.02)
+
+        with pytest.raises(AppFailed):
+            await held.check()
+
+    await sweep_app_runs(room)
+    ended = await read_run(room, project_id, held.run.app_run_id)
+    assert (ended.state, ended.failure) == (AppRunState.failed, FailureKind.host_lost)
+
+
+async def test_app_that_crashes_in_use_is_failed_and_can_be_started_again(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, tmp_path: Path
+) -> None:
+    answer = """
+        if self.path == "/die":
+            import os as system
+            system._exit(7)
+""" + ANSWER_OK.strip("\n")
+    source = await read_source(room, project_id, write_app(SERVER.format(answer=answer.strip())))
+    async with hold_app(room, source, holder="test") as held:
+        url = held.running.targets[0].url
+        with pytest.raises(AssertionError):
+            await fetch(held.running.network, f"{url}/die", tmp_path)
+        ended = await wait_until(room, project_id, held.run.app_run_id, AppRunState.failed)
+
+    async with hold_app(room, source, holder="again") as again:
+        await again.check()
+    assert (ended.failure, again.run.app_run_id != ended.app_run_id) == (FailureKind.crashed, True)
+
+
+@pytest.mark.parametrize("room", [{"app_lease_ttl_s": 2.0}], indirect=True)
+async def test_lease_that_nobody_renews_runs_out_and_the_app_stops(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    run_id, _ = await lease_app(room, source, holder="a worker that dies", ttl_s=4)
+
+    run = await wait_until_up(room, project_id, run_id)
+    ended = await wait_until(room, project_id, run_id, AppRunState.stopped)
+
+    assert (run.state, ended.reason) == (AppRunState.running, "Nobody held it any more.")
+
+
+async def test_app_that_a_tool_uses_cannot_be_stopped_by_a_person(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    async with hold_app(room, source, holder="analysis 1") as held:
+        with pytest.raises(Conflict, match="used by analysis 1"):
+            await stop_app_run(room, project_id, held.run.app_run_id)
+        await held.check()
+
+    stopped = await stop_app_run(room, project_id, held.run.app_run_id)
+    assert stopped.state is AppRunState.stopped
+
+
+async def test_malformed_description_is_said_before_anything_starts(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    folder = write_app()
+    (folder / "referee.toml").write_text("[[components]]\nname = 3\n")
+
+    with pytest.raises(AppFailed) as failed:
+        async with hold_app(room, await read_source(room, project_id, folder), holder="test"):
+            pass
+
+    assert failed.value.kind is FailureKind.description_invalid
+    assert list_hosts(room.settings) == []

@@ -1,0 +1,5 @@
+import os
+
+
+class Config:
+    SERVER_PORT = int(os.environ.get("APP_PORT") or 5001)
