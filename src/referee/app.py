@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
+from referee.analysis.analyzers import register_remote_workflows
 from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
 from referee.apps import AppsRoom
 from referee.core.findings import JsonValue
@@ -108,6 +109,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         settings=settings, database=database, artifacts=artifacts, install_kit=kit, judge=open_llm(settings)
     )
     register_workflows(analysis, apps, engine)
+    register_remote_workflows(analysis, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return {"ended_count": await sweep_analyses(analysis, apps)}

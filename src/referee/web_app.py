@@ -8,6 +8,9 @@ from contextlib import asynccontextmanager
 from fastapi import FastAPI
 
 from referee import __version__
+from referee.analysis.analyzers.api import create_api as analyzers_api
+from referee.analysis.analyzers.pages import create_pages as analyzers_pages
+from referee.analysis.analyzers.pages import register_in_shell as register_analyzers
 from referee.analysis.api import create_api as analysis_api
 from referee.analysis.app_judgements import AnalysisJudgements
 from referee.analysis.breakers import ServiceGate
@@ -101,9 +104,12 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
+    app.include_router(analyzers_api(lambda: current().analysis))
+    app.include_router(analyzers_pages(lambda: current().analysis))
     app.include_router(operations_pages(current))
     register_tools(app.state.shell)
     register_apps(app.state.shell, lambda: current().database)
     register_analysis(app.state.shell, lambda: current().analysis)
+    register_analyzers(app.state.shell, lambda: current().analysis)
     register_operations(app.state.shell, current)
     return app

@@ -21,8 +21,8 @@ def make_finding(text: str) -> Finding:
     return Finding(
         finding_id=ID, project_id=ID, subject_id=ID, subject_name=text, fingerprint="f", tool="bandit", rule_id=text,
         severity=Severity.high, confidence=None, message=text, path=text, start_line=1, address=text, cwe_ids=(),
-        is_suppressed=False, state=FindingState.open, state_reason="", cluster_id=None, first_analysis_id=ID, last_analysis_id=ID,
-        first_seen_at=AT, last_seen_at=AT,
+        is_suppressed=False, state=FindingState.open, state_reason="", cluster_id=None,
+        first_analysis_id=ID, last_analysis_id=ID, first_seen_at=AT, last_seen_at=AT,
     )  # fmt: skip
 
 
@@ -33,8 +33,8 @@ def make_analysis(text: str) -> Analysis:
     return Analysis(
         analysis_id=ID, sequence=1, project_id=ID, subject=subject, job_id=None, state=AnalysisState.completed,
         reason=text, profile="quick", is_cache_allowed=True, source_digest="", files_count=1, excluded_count=0,
-        results_path=None, template_id=None, template=text, created_at=AT, started_at=AT, finished_at=AT, tools_count=1, ended_count=1,
-        complete_count=1, severities=SeverityCounts(),
+        results_path=None, template_id=None, template=text, created_at=AT, started_at=AT, finished_at=AT,
+        tools_count=1, ended_count=1, complete_count=1, severities=SeverityCounts(),
     )  # fmt: skip
 
 

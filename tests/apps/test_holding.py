@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
+import random
 import signal
 from pathlib import Path
 from uuid import UUID
@@ -18,6 +20,7 @@ from tests.apps.conftest import (
     list_processes,
     read_source,
 )
+from tests.faults.marked_apps import Stranger, find_free_port, write_marked_app
 
 from referee.apps import AppFailed, AppRunState, AppsRoom, FailureKind, NothingToRun, hold_app
 from referee.apps.holding import lease_app, sweep_app_runs, wait_until_up
@@ -232,3 +235,55 @@ async def test_malformed_description_is_said_before_anything_starts(
 
     assert failed.value.kind is FailureKind.description_invalid
     assert list_hosts(room.settings) == []
+
+
+def resume(pid: int) -> None:
+    """Let a stopped process go on, if it is still there."""
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGCONT)
+
+
+async def test_port_that_another_process_has_taken_over_is_not_the_app(
+    room: AppsRoom,
+    project_id: UUID,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+) -> None:
+    monkeypatch.setenv("REFEREE_SANDBOX_METHOD", "limits_only")
+    port, choose = find_free_port(), random.Random(1)
+    app = write_marked_app(tmp_path, choose, port=port)
+    stranger = Stranger(write_marked_app(tmp_path, choose, coveted=port), port)
+    request.addfinalizer(stranger.end)
+    async with hold_app(room, await read_source(room, project_id, app.folder), holder="test") as held:
+        await held.check()
+        (host,) = list_hosts(room.settings)
+        os.kill(host, signal.SIGSTOP)  # so that nobody notes that the app has ended
+        request.addfinalizer(lambda: resume(host))
+        for pid in list_processes(f"REFEREE_APP_COMPONENT={held.run.app_run_id}"):
+            os.kill(pid, signal.SIGKILL)
+        async with asyncio.timeout(20):
+            while not stranger.is_listening:
+                await asyncio.sleep(0.01)
+
+        with pytest.raises(AppFailed) as failed:
+            await held.check()
+
+    resume(host)
+    await wait_until(room, project_id, held.run.app_run_id, AppRunState.failed)
+    assert failed.value.kind is FailureKind.port_taken
+
+
+async def test_app_whose_host_is_killed_is_over_at_the_next_look(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    async with hold_app(room, source, holder="test") as held:
+        (host,) = list_hosts(room.settings)
+        os.kill(host, signal.SIGKILL)
+
+        with pytest.raises(AppFailed) as failed:
+            await held.check()
+        ended = await read_run(room, project_id, held.run.app_run_id)
+
+    assert (failed.value.kind, ended.failure) == (FailureKind.host_lost, FailureKind.host_lost)

@@ -10,35 +10,36 @@ runs the same with more rounds.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import httpx
-from sqlalchemy import select
 from tests.faults.app_oracle import (
     AGENTS,
     AppCount,
     Place,
     count_what_is_left,
-    judge_analysis,
-    judge_turns,
     list_processes_of_home,
 )
+from tests.faults.app_watching import (
+    END_TIMEOUT_S,
+    LOOK_S,
+    AppWatch,
+    forced_method,
+    kill,
+    list_component_pids,
+)
 from tests.faults.kills import Herd
-from tests.faults.marked_apps import MarkedApp, Stranger, find_free_port, read_accesses, write_marked_app
+from tests.faults.marked_apps import MarkedApp, Stranger, find_free_port, is_taken
 
 from referee.analysis import Analysis, AnalysisRequest, ToolRun, create_analysis
-from referee.analysis.tables import AnalysisRow
 from referee.app import Application, open_application
-from referee.apps import AppRun, AppRunState, sweep_app_runs
-from referee.apps.runs import list_app_runs
+from referee.apps import AppRun, sweep_app_runs
 from referee.core.ids import parse_id
 from referee.core.vocabulary import Outcome
 from referee.foundation.access import get_project
@@ -53,7 +54,8 @@ KINDS: Final = ("stopped_mid_scan", "wrong_host", "port_taken", "shared", "serve
 TOOLS: Final = tuple(AGENTS)
 METHODS: Final = ("bubblewrap", "limits_only")
 """The strongest isolation of this machine, where each app has a network of its own, and the one without."""
-METHOD_VARIABLE: Final = "REFEREE_SANDBOX_METHOD"
+FIRST_PORT: Final = 5001
+"""What an app that may choose gets first, where nobody has it."""
 APP_SETTINGS: Final[dict[str, object]] = {
     "app_linger_s": 0.2,
     "app_lease_ttl_s": 5.0,
@@ -62,8 +64,6 @@ APP_SETTINGS: Final[dict[str, object]] = {
 }
 REQUESTS_MAX_COUNT: Final = 40
 """About what both tools send: the fault comes at any of these requests."""
-_END_TIMEOUT_S: Final = 240.0
-_LOOK_S: Final = 0.01
 
 
 def run_app_rounds(
@@ -125,88 +125,7 @@ async def _run(
                 tell(f"  FAULT {saying}")
 
 
-class _Rounds:
-    """What the rounds in this process and those with a server of its own share."""
-
-    def __init__(self, base: Path, place: Place, project_id: UUID, count: AppCount, choose: random.Random):
-        self.base = base
-        self.place = place
-        self.project_id = project_id
-        self.count = count
-        self.choose = choose
-        self.marks: set[str] = set()
-
-    def write_app(
-        self, *, delay_s: float = 0.0, port: int | None = None, coveted: int | None = None
-    ) -> MarkedApp:
-        """Write an app that no other round has."""
-        app = write_marked_app(self.base / "apps", self.choose, delay_s=delay_s, port=port, coveted=coveted)
-        self.marks.add(app.mark)
-        return app
-
-    async def judge(self, kind: str, analyses: Sequence[tuple[UUID, MarkedApp]]) -> list[ToolRun]:
-        """Judge what the analyses of a round left behind."""
-        runs: list[ToolRun] = []
-        for analysis_id, app in analyses:
-            others = frozenset(self.marks - {app.mark})
-            runs += await judge_analysis(self.place, self.count, analysis_id, app, others, kind=kind)
-        judge_turns(self.count, runs)
-        return runs
-
-    async def find_run(self, app: MarkedApp) -> AppRun | None:
-        """Return the latest run of an app."""
-        async with self.place.database.reading() as session:
-            page = await list_app_runs(session, self.project_id, limit=20)
-        return next((run for run in page.items if run.name == app.folder.name), None)
-
-    async def wait_for_run(self, app: MarkedApp, analysis_id: UUID) -> AppRun | None:
-        """Return the run of an app once it is up, or None when the analysis has ended before."""
-        async with asyncio.timeout(_END_TIMEOUT_S):
-            while not await self.has_ended(analysis_id):
-                run = await self.find_run(app)
-                if run is not None and run.state is AppRunState.running:
-                    return run
-                await asyncio.sleep(_LOOK_S)
-        return None
-
-    async def wait_for_requests(self, run: AppRun, requests_count: int, analysis_id: UUID) -> None:
-        """Return when tools have sent so many requests, or the analysis has ended."""
-        log = self.place.find_live_log(run.app_run_id)
-        async with asyncio.timeout(_END_TIMEOUT_S):
-            while not await self.has_ended(analysis_id):
-                accesses = read_accesses(log.read_bytes()) if log.exists() else []
-                if sum(one.agent in AGENTS.values() for one in accesses) >= requests_count:
-                    return
-                await asyncio.sleep(_LOOK_S)
-
-    async def has_ended(self, analysis_id: UUID) -> bool:
-        """Whether an analysis has ended."""
-        async with self.place.database.reading() as session:
-            state = await session.scalar(
-                select(AnalysisRow.state).where(AnalysisRow.analysis_id == analysis_id)
-            )
-        return state not in ("queued", "running")
-
-    async def wait_until_ended(self, kind: str, *analysis_ids: UUID) -> None:
-        """Wait until analyses have ended; one that does not is a fault."""
-        deadline_s = time.monotonic() + _END_TIMEOUT_S
-        for analysis_id in analysis_ids:
-            while not await self.has_ended(analysis_id):
-                if time.monotonic() > deadline_s:
-                    self.count.blame("analyses_not_ended", f"{kind}: {analysis_id}")
-                    return
-                await asyncio.sleep(0.05)
-
-    def require(self, kind: str, runs: Sequence[ToolRun], outcome: Outcome, because: str) -> None:
-        """Note tool runs with another outcome than the trouble leaves open."""
-        for run in runs:
-            if run.outcome is not outcome:
-                self.count.blame(
-                    "unexpected_outcomes", f"{kind}: {run.tool} {run.status} ({run.reason}) {because}"
-                )
-
-
-class _Here(_Rounds):
+class _Here(AppWatch):
     """Rounds with a worker in this process."""
 
     application: Application
@@ -221,7 +140,7 @@ class _Here(_Rounds):
             "port_taken": self._take_port,
             "shared": self._share,
         }[kind]
-        with _forced(method):
+        with forced_method(method):
             isolation = await asyncio.to_thread(detect_isolation)
             done = await play(not isolation.has_own_network)
             await sweep_app_runs(self.application.apps)
@@ -246,12 +165,12 @@ class _Here(_Rounds):
         """Kill an app's processes, or the one that hosts it."""
         victim = self.choose.choice(("component", "host"))
         if victim == "host" and run.host_pid is not None:
-            _kill(run.host_pid)
+            kill(run.host_pid)
             log = self.place.find_live_log(run.app_run_id)
             self.place.kept_logs[run.app_run_id] = log.read_bytes() if log.exists() else b""
         else:
-            for pid in _list_component_pids(run.app_run_id):
-                _kill(pid)
+            for pid in list_component_pids(run.app_run_id):
+                kill(pid)
         return f"{victim} killed"
 
     async def _stop_mid_scan(self, is_network_shared: bool) -> str:
@@ -292,19 +211,20 @@ class _Here(_Rounds):
         return f"{done} after {requests_count} requests, {'stranger' if is_stranger else 'app'} instead"
 
     async def _wait_until_lurking(self, app: MarkedApp) -> None:
-        async with asyncio.timeout(_END_TIMEOUT_S):
+        async with asyncio.timeout(END_TIMEOUT_S):
             while True:
                 run = await self.find_run(app)
                 log = None if run is None else self.place.find_live_log(run.app_run_id)
-                if log is not None and log.exists() and log.read_bytes():
+                has_begun = log is not None and log.exists() and bool(log.read_bytes())
+                if has_begun or (run is not None and run.state.is_final):
                     return
-                await asyncio.sleep(_LOOK_S)
+                await asyncio.sleep(LOOK_S)
 
     async def _take_port(self, is_network_shared: bool) -> str:
         port = find_free_port()
-        has_choice = self.choose.random() < 0.3
+        has_choice = self.choose.random() < 0.3 and not is_taken(FIRST_PORT)
         app = self.write_app(port=None if has_choice else port)
-        async with _present(self.write_app(), 5001 if has_choice else port):
+        async with _present(self.write_app(), FIRST_PORT if has_choice else port):
             analysis = await self.create(app)
             runs = await self.finish("port_taken", (analysis, app))
         if is_network_shared and not has_choice:
@@ -326,7 +246,7 @@ class _Here(_Rounds):
         return f"{len({run.app_run_id for run in runs})} run of the app"
 
 
-class _There(_Rounds):
+class _There(AppWatch):
     """Rounds with a server and a worker of their own, which are killed."""
 
     herd: Herd
@@ -402,42 +322,10 @@ async def _present(app: MarkedApp, port: int) -> AsyncIterator[None]:
     stranger = Stranger(app, port)
     try:
         while not stranger.has_begun:
-            await asyncio.sleep(_LOOK_S)
+            await asyncio.sleep(LOOK_S)
         yield
     finally:
         stranger.end()
-
-
-@contextmanager
-def _forced(method: str) -> Iterator[None]:
-    """Ask for an isolation method meanwhile; hosts of apps inherit it."""
-    before = os.environ.get(METHOD_VARIABLE)
-    os.environ[METHOD_VARIABLE] = method
-    try:
-        yield
-    finally:
-        del os.environ[METHOD_VARIABLE]
-        if before is not None:
-            os.environ[METHOD_VARIABLE] = before
-
-
-def _list_component_pids(app_run_id: UUID) -> list[int]:
-    marker = f"REFEREE_APP_COMPONENT={app_run_id}/".encode()
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if marker in (folder / "environ").read_bytes():
-                found.append(int(folder.name))
-        except OSError:
-            continue  # it has ended
-    return found
-
-
-def _kill(pid: int) -> None:
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return  # it has ended by itself
 
 
 def _wait_until_left(home: Path) -> list[str]:

@@ -17,7 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-__all__ = ["Access", "MarkedApp", "Stranger", "find_free_port", "read_accesses", "write_marked_app"]
+__all__ = [
+    "Access",
+    "MarkedApp",
+    "Stranger",
+    "find_free_port",
+    "is_taken",
+    "read_accesses",
+    "write_marked_app",
+]
 
 _CODE: Final = '''"""An app with the mark {mark}."""
 
@@ -145,10 +153,18 @@ class Stranger:
     @property
     def has_begun(self) -> bool:
         """Whether it listens, or lurks for its port."""
-        said = os.pread(self._log, 65_536, 0)
+        return self.is_listening or "lurking" in self._read_log()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether it has its port."""
+        return "listening" in self._read_log()
+
+    def _read_log(self) -> str:
+        said = os.pread(self._log, 65_536, 0).decode(errors="replace")
         if self._process.poll() is not None:
-            raise AssertionError(f"the stranger ended by itself: {said.decode(errors='replace')}")
-        return b"listening" in said or b"lurking" in said
+            raise AssertionError(f"the stranger ended by itself: {said}")
+        return said
 
     def end(self) -> None:
         """End it."""
@@ -162,3 +178,9 @@ def find_free_port() -> int:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
+
+
+def is_taken(port: int) -> bool:
+    """Whether somebody listens on a port of this machine."""
+    with socket.socket() as asking:
+        return asking.connect_ex(("127.0.0.1", port)) == 0

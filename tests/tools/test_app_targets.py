@@ -54,6 +54,11 @@ def move_on(next: str = "/", page: int = 1, user: str = Depends(print)):
 @app.get("/api/items/{item_id}")
 def item(item_id: int, detail: bool = False):
     return {}
+
+
+@app.get("/api/exports/{kind}")
+def download(kind: str, name: str, user: str = Depends(print), limit: int | None = None) -> Response:
+    return {}
 """
 EXPRESS = """const express = require("express");
 const app = express();
@@ -122,7 +127,11 @@ def test_targets_of_one_name_have_streams_of_their_own() -> None:
     ("file", "text", "seeds"),
     [
         ("backend/app.py", FLASK, ("/api/tasks/1", "/api/tasks/search?q=1&sort=1")),
-        ("backend/main.py", FASTAPI, ("/api/continue?next=1&page=1", "/api/items/1?detail=1")),
+        (
+            "backend/main.py",
+            FASTAPI,
+            ("/api/continue?next=1&page=1", "/api/exports/1?name=1&limit=1", "/api/items/1?detail=1"),
+        ),
         ("backend/server.js", EXPRESS, ("/api/find?order=1&q=1&limit=1",)),
     ],
 )

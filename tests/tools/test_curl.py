@@ -256,6 +256,22 @@ def test_interface_without_pages_needs_no_page_headers() -> None:
     assert list(judge_protection(answer, is_secure=False)) == []
 
 
+def test_page_that_is_not_the_apps_own_is_not_judged_for_its_headers() -> None:
+    answers = [
+        Answer(
+            probe=Probe(kind=kind, method="GET", path=path),
+            status=status,
+            body=b"<!doctype html>",
+            headers=(("content-type", "text/html"),),
+        )
+        for kind, path, status in (("home", "/", 404), ("exposed", "/console", 200))
+    ]
+
+    findings = judge_target(make_target("backend", 1), answers, PathNames(ToolPlan(parameters={})))
+
+    assert {str(one.address) for one in findings if one.rule_id == "missing-csp"} == {"backend GET /"}
+
+
 @pytest.mark.parametrize(
     "piece",
     [b"\n", b"<title", b" ", b"\nat .js", b"'token", b"A", b"<script src=", b"&nbsp;", b"type =", b"root:"],

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Query, Request, Response
 from fastapi import Path as PathParameter
 from pydantic import BaseModel, Field
 
@@ -132,12 +132,16 @@ def _add_analyses(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         principal: PrincipalParameter,
         response: Response,
         idempotency_key: IdempotencyKey = None,
+        traceparent: Annotated[
+            str | None, Header(description="W3C trace context that the analysis is to belong to.")
+        ] = None,
     ) -> AnalysisModel:
         """Accept an analysis. The answer means that it is stored and will be carried out."""
         principal.require("write")
         request = AnalysisRequest(
             **{**body.model_dump(), "tools": tuple(body.tools), "services": tuple(body.services)},
             idempotency_key=idempotency_key,
+            traceparent=traceparent,
         )
         check_roots(room().settings)
         analysis = await service.create_analysis(room(), engine(), principal.project_id, request)

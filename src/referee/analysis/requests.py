@@ -59,6 +59,8 @@ class AnalysisRequest:
     number: int | None = None
     is_cache_allowed: bool = True
     idempotency_key: str | None = None
+    traceparent: str | None = None
+    """W3C trace context that the analysis belongs to; None: it begins a trace of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -107,6 +107,8 @@ class Workpiece:
     snapshot: SourceSnapshot
     template: Template | None = None
     app: AppUse | None = None
+    traceparent: str | None = None
+    """W3C trace context, for the environment of the tool."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,6 +232,7 @@ async def load_workpiece(
         parameters=run.parameters_json,
         snapshot=snapshot,
         template=template,
+        traceparent=analysis.traceparent,
     )
 
 
@@ -310,16 +313,13 @@ async def _obtain_result(room: AnalysisRoom, workpiece: Workpiece, scratch: Path
     return await judge_output(room, workpiece, await run_tool(room, workpiece, scratch))
 
 
-async def run_tool(
-    room: AnalysisRoom, workpiece: Workpiece, scratch: Path, *, environment: Mapping[str, str] | None = None
-) -> ToolOutput:
+async def run_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) -> ToolOutput:
     """Install, plan and run a tool, and return what it left behind, whatever became of it.
 
     Args:
         room: Of analyses.
         workpiece: What to run.
         scratch: An empty folder of this attempt alone.
-        environment: Variables that every command of the tool gets besides its own.
     """
     try:
         prepared = await prepare_tool(room, workpiece, scratch)
@@ -335,7 +335,7 @@ async def run_tool(
     try:
         if workpiece.app is not None:
             await workpiece.app.verify()
-        raw = await workpiece.tool.run(_with_environment(prepared.kit, environment or {}), prepared.plan)
+        raw = await workpiece.tool.run(_with_trace(prepared.kit, workpiece.traceparent), prepared.plan)
     except InvalidInput as error:  # the sandbox refused the command before anything ran
         return ToolOutput(outcome=Outcome.failed, reason=str(error), version=version)
     except AppFailed as error:
@@ -349,16 +349,17 @@ async def run_tool(
     )
 
 
-def _with_environment(kit: RunKit, environment: Mapping[str, str]) -> RunKit:
-    if not environment:
+def _with_trace(kit: RunKit, traceparent: str | None) -> RunKit:
+    """Return a kit whose commands find the trace they belong to in their environment."""
+    if traceparent is None:
         return kit
     run = kit.run_command
 
-    async def run_with_environment(command: Command, limits: Limits, output_dir: Path) -> CommandResult:
-        enriched = replace(command, environment={**command.environment, **environment})
-        return await run(enriched, limits, output_dir)
+    async def run_in_trace(command: Command, limits: Limits, output_dir: Path) -> CommandResult:
+        environment = {**command.environment, "TRACEPARENT": traceparent}
+        return await run(replace(command, environment=environment), limits, output_dir)
 
-    return replace(kit, run_command=run_with_environment)
+    return replace(kit, run_command=run_in_trace)
 
 
 async def _find_loss(app: AppUse | None) -> str:

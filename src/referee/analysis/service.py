@@ -41,6 +41,7 @@ from referee.apps import (
 from referee.core.errors import Conflict, InvalidInput, Unavailable
 from referee.core.ids import format_id, new_id
 from referee.core.sources import SourceSnapshot
+from referee.core.trace_context import make_traceparent, parse_traceparent
 from referee.core.vocabulary import (
     AnalysisState,
     ExitMeaning,
@@ -266,6 +267,7 @@ async def _insert(
             files_count=len(snapshot.files),
             excluded_count=sum(max(entry.files_count, 1) for entry in snapshot.excluded),
             template_id=template_id,
+            traceparent=parse_traceparent(request.traceparent) or make_traceparent(),
             idempotency_key=request.idempotency_key,
             request_digest=_request_digest(request),
         )

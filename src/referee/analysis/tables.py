@@ -124,6 +124,8 @@ class AnalysisRow(Base):
     excluded_count: Mapped[int]
     template_id: Mapped[UUID | None] = mapped_column(ForeignKey("templates.template_id"))
     """What the app was asked to do, in the version that this analysis judges by."""
+    traceparent: Mapped[str | None]
+    """W3C trace context that everything done for it belongs to."""
     idempotency_key: Mapped[str | None]
     request_digest: Mapped[str]
     results_path: Mapped[str | None]

@@ -2,7 +2,8 @@
 
 ``analysis.run`` carries one analysis to its end: answer from the cache what is
 unchanged, run the other tools as child jobs (longest first, so both cores stay
-busy to the end), then finish. ``analysis.tool_run`` runs one tool. Both may be
+busy to the end), those of a service that an analyzer elsewhere offers as one job
+of that service, then finish. ``analysis.tool_run`` runs one tool. Both may be
 executed again after a crash; their effects are recorded once.
 """
 
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from uuid import UUID
 
@@ -18,6 +19,7 @@ import structlog
 from sqlalchemy import ColumnElement, case, select, text, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.analysis.analyzers import REMOTE_SERVICE, find_remote_services
 from referee.analysis.app_lane import run_app_lane
 from referee.analysis.caching import find_cached_runs, load_cached_result
 from referee.analysis.finishing import close_tool_runs, fail_analysis, finish_analysis
@@ -36,7 +38,7 @@ from referee.analysis.tables import AnalysisRow, ToolRunRow
 from referee.apps import AppsRoom, sweep_app_runs, sweep_snapshots
 from referee.core.errors import RefereeError, Unavailable
 from referee.core.findings import JsonValue
-from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState
+from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
 from referee.foundation.sandbox import remove_written_folder
 from referee.foundation.web.live import publish
@@ -113,7 +115,7 @@ async def _run_analysis(
             await start_analysis(session, analysis_id)
             await publish(session, f"analysis:{analysis_id}", {"state": "running"})
         await _reuse_results(room, analysis_id)
-        return await _waiting_runs(room, analysis_id)
+        return await _waiting_runs(room, analysis_id, await find_remote_services(room, project_id))
 
     async def finish() -> str:
         return (await finish_analysis(room, project_id, analysis_id)).value
@@ -124,25 +126,7 @@ async def _run_analysis(
         return AnalysisState.failed.value
 
     waiting = await context.step("begin", begin)
-    children = [
-        ChildJob(
-            name=str(run["tool"]),
-            kind=RUN_TOOL,
-            arguments={"tool_run_id": run["tool_run_id"]},
-            title=f"{run['tool']}",
-            priority=int(str(run["position"])) + 1,
-        )
-        for run in waiting
-        if isinstance(run, dict) and not run["is_in_lane"]
-    ]
-    if any(isinstance(run, dict) and run["is_in_lane"] for run in waiting):
-        lane_arguments: dict[str, JsonValue] = {"analysis_id": str(analysis_id)}
-        children.insert(
-            0,
-            ChildJob(
-                name="app", kind=RUN_APP_LANE, arguments=lane_arguments, title="running app", priority=1
-            ),
-        )
+    children = _plan_children(analysis_id, [run for run in waiting if isinstance(run, dict)])
     if children:
         results = await context.run_children(children)
         for result in results:
@@ -158,6 +142,39 @@ async def _run_analysis(
     except RefereeError as error:
         state = await context.step("fail", fail, error.message)
     return {"state": state}
+
+
+def _plan_children(analysis_id: UUID, waiting: Sequence[Mapping[str, JsonValue]]) -> list[ChildJob]:
+    """Return the jobs that together run the waiting tools, those first that take longest."""
+    remote = list(dict.fromkeys(str(run["service"]) for run in waiting if run["is_remote"]))
+    children = [
+        ChildJob(
+            name=f"remote_{service}",
+            kind=REMOTE_SERVICE,
+            arguments={"analysis_id": str(analysis_id), "service": service},
+            title=f"{service} on an analyzer",
+            priority=1,
+        )
+        for service in remote
+    ]
+    local = [run for run in waiting if not run["is_remote"]]
+    if any(run["is_in_lane"] for run in local):
+        lane_arguments: dict[str, JsonValue] = {"analysis_id": str(analysis_id)}
+        children.append(
+            ChildJob(name="app", kind=RUN_APP_LANE, arguments=lane_arguments, title="running app", priority=1)
+        )
+    children.extend(
+        ChildJob(
+            name=str(run["tool"]),
+            kind=RUN_TOOL,
+            arguments={"tool_run_id": run["tool_run_id"]},
+            title=str(run["tool"]),
+            priority=int(str(run["position"])) + 1,
+        )
+        for run in local
+        if not run["is_in_lane"]
+    )
+    return children
 
 
 async def _end_analysis_job(session: AsyncSession, job: Job) -> None:
@@ -220,10 +237,10 @@ async def _run_tool(
     return await context.step("execute", execute)
 
 
-async def _waiting_runs(room: AnalysisRoom, analysis_id: UUID) -> list[JsonValue]:
+async def _waiting_runs(room: AnalysisRoom, analysis_id: UUID, remote: frozenset[Service]) -> list[JsonValue]:
     async with room.database.reading() as session:
         rows = await session.execute(
-            select(ToolRunRow.tool_run_id, ToolRunRow.tool, ToolRunRow.position)
+            select(ToolRunRow.tool_run_id, ToolRunRow.tool, ToolRunRow.position, ToolRunRow.service)
             .where(ToolRunRow.analysis_id == analysis_id, ToolRunRow.outcome.is_(None))
             .order_by(ToolRunRow.position)
         )
@@ -232,9 +249,11 @@ async def _waiting_runs(room: AnalysisRoom, analysis_id: UUID) -> list[JsonValue
                 "tool_run_id": str(tool_run_id),
                 "tool": tool,
                 "position": position,
+                "service": service,
+                "is_remote": service in remote,
                 "is_in_lane": get_tool(tool).describe().needs != "source",
             }
-            for tool_run_id, tool, position in rows
+            for tool_run_id, tool, position, service in rows
         ]
 
 

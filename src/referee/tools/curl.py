@@ -64,7 +64,7 @@ __all__ = ["Curl", "create_tool"]
 MAX_REDIRECTS: Final = 5
 MAX_SCRIPTS: Final = 3
 """Scripts of the start page whose source map is asked for."""
-MAX_SEED_PROBES: Final[dict[Depth, int]] = {"quick": 2, "standard": 6, "deep": 30}
+MAX_SEED_PROBES: Final[dict[Depth, int]] = {"quick": 4, "standard": 20, "deep": 60}
 """Routes of the source that are asked for, by depth."""
 MAX_WRITE_PROBES: Final[dict[Depth, int]] = {"quick": 1, "standard": 3, "deep": 15}
 """Routes that take a body and are sent one that cannot be parsed, by depth."""

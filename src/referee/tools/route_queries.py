@@ -34,9 +34,10 @@ _READS: Final = (
 _UNPACKED: Final = re.compile(r"\{([^{}]{1,200})\}\s*=\s*req(?:uest)?\.query\b")
 _SIGNATURE: Final = re.compile(r"\bdef\s+\w+\s*\((.*?)\)\s*(?:->[^:]*)?:", re.DOTALL)
 _FIELD: Final = re.compile(
-    r"(\w{1,40})\s*:\s*(?:str|int|float|bool|Optional\[\w+\]|\w+\s*\|\s*None)\s*="
-    r"(?!\s*(?:Depends|Body|Header|Cookie|Path|File|Form|Security)\b)"
+    r"(\w{1,40})\s*:\s*(?:str|int|float|bool|Optional\[\w+\]|\w+\s*\|\s*None)\s*"
+    r"(?:,|$|=(?!\s*(?:Depends|Body|Header|Cookie|Path|File|Form|Security)\b))"
 )
+"""A parameter of a simple type: without a default it is a field that must be sent, unless the path has it."""
 
 
 def find_query_names(snapshot: SourceSnapshot, routes: Sequence[Route]) -> Mapping[Route, tuple[str, ...]]:

@@ -231,6 +231,10 @@ def _build_command(kit: RunKit, plan: ToolPlan, met: MetTarget, report: str) -> 
     ]
     argv += ["--max-scan-time", str(parameters["max_scan_time"])]
     argv += ["--max-attack-time", str(parameters["max_attack_time"]), "--timeout", str(parameters["timeout"])]
+    argv += [
+        "--header",
+        "Connection: close",
+    ]  # a server that drops a connection after an error loses the next request
     argv += ["--endpoint", _NOWHERE, "--dns-endpoint", "localhost", "--no-bugreport"]
     argv += ["--flush-session", "--store-session", str(work), "--store-config", str(work)]
     argv += ["--verbose", "1", "-dr", "1", "-f", "json", "-o", str(work / report)]

@@ -118,7 +118,7 @@ class Site:
         analysis = await create_analysis(
             self.application.analysis, self.application.engine, project_id, request
         )
-        await ensure_request(self.application.analysis, analysis.analysis_id, Service.static, None)
+        await ensure_request(self.application.analysis, analysis.analysis_id, Service.static)
         return analysis.analysis_id
 
     async def wait_for_outcomes(self, analysis_id: UUID) -> dict[str, ToolRunRow]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
-from tests.analysis.analyzers.relay import Cut, Relay, open_relay
+from tests.analysis.analyzers.relay import Cut, Direction, Relay, open_relay
 from tests.analysis.analyzers.site import Kitchen, Site, find_odd, open_analyzer
 
 TOOLS = ("bandit", "pylint", "mypy", "vulture", "ruff", "radon")
@@ -22,10 +22,14 @@ def list_cuts(to_server_count: int, to_analyzer_count: int) -> list[Cut]:
 
     The earliest first: a connection that ends there brings nothing forward, so that one hand-over meets many.
     """
+    limits: tuple[tuple[Direction, int], ...] = (
+        ("to_server", to_server_count),
+        ("to_analyzer", to_analyzer_count),
+    )
     return [
         Cut(direction=direction, frames_count=count, is_midway=is_midway, is_reset=is_reset)
         for count in range(max(to_server_count, to_analyzer_count))
-        for direction, limit_count in (("to_server", to_server_count), ("to_analyzer", to_analyzer_count))
+        for direction, limit_count in limits
         for is_midway, is_reset in itertools.product((False, True), repeat=2)
         if count < limit_count
     ]

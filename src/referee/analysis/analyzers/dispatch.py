@@ -35,7 +35,6 @@ from referee.analysis.analyzers.protocol import (
     Registration,
     StatusUpdate,
     ToolRunOrder,
-    parse_traceparent,
 )
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow, AnalyzerTransferRow
 from referee.analysis.running import AnalysisRoom, begin_attempt
@@ -45,6 +44,7 @@ from referee.core.errors import Conflict
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.templates import Endpoint, Template
+from referee.core.trace_context import parse_traceparent
 from referee.core.vocabulary import Service
 from referee.foundation.web.live import publish
 
@@ -294,7 +294,7 @@ async def build_order(room: AnalysisRoom, request_id: UUID, analyzer_id: UUID) -
         app_number=None if app is None else app.number,
         tool_runs=list(orders),
         template=None if template is None else _describe_template(template),
-        traceparent=parse_traceparent(request.traceparent),
+        traceparent=parse_traceparent(analysis.traceparent),
     )
 
 

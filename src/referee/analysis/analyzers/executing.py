@@ -7,7 +7,7 @@ behind is yielded as soon as it has ended, so that it is on its way while the ne
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +18,7 @@ import httpx
 import structlog
 
 from referee.analysis.analyzers.client import Report, ServerAddress
-from referee.analysis.analyzers.protocol import AnalyzeRequest, ToolOffer, ToolRunOrder, parse_traceparent
+from referee.analysis.analyzers.protocol import AnalyzeRequest, ToolOffer, ToolRunOrder
 from referee.analysis.analyzers.snapshots import unpack_snapshot
 from referee.analysis.breakers import ServiceGate
 from referee.analysis.recording import ToolRunKey
@@ -39,6 +39,7 @@ from referee.core.errors import PayloadTooLarge, RefereeError, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.sources import SourceSnapshot
 from referee.core.templates import Template, parse_template
+from referee.core.trace_context import parse_traceparent
 from referee.core.vocabulary import Outcome, Service
 from referee.foundation.sandbox import remove_written_folder
 from referee.tools.contract import RunningApp
@@ -232,11 +233,6 @@ class Job:
     running: RunningApp | None = None
     """An app that runs already, elsewhere; None: it is started from the source when a tool needs it."""
 
-    @property
-    def environment(self) -> Mapping[str, str]:
-        """Variables for every tool."""
-        return {} if self.traceparent is None else {"TRACEPARENT": self.traceparent}
-
 
 async def run_job(
     room: AnalysisRoom, apps: AppsRoom, job: Job, orders: Sequence[ToolRunOrder], report: Report
@@ -299,13 +295,14 @@ async def _run_in_scratch(
         snapshot=job.snapshot,
         template=job.template,
         app=app,
+        traceparent=job.traceparent,
     )
     scratch = room.settings.scratch_dir / f"remote-{order.transfer_id.hex}"
     touching = asyncio.create_task(_touch(job.snapshot.root))
     try:
         await asyncio.to_thread(remove_written_folder, scratch)
         await asyncio.to_thread(scratch.mkdir, parents=True)
-        return await run_tool(room, workpiece, scratch, environment=job.environment)
+        return await run_tool(room, workpiece, scratch)
     finally:
         touching.cancel()
         await asyncio.to_thread(remove_written_folder, scratch)

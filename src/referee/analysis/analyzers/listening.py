@@ -37,7 +37,6 @@ from referee.analysis.analyzers.protocol import (
     RESULT_TYPES,
     ToolOffer,
     ToolRunOrder,
-    parse_traceparent,
 )
 from referee.analysis.running import AnalysisRoom
 from referee.apps import AppsRoom, SourceLimits, locate_source, take_snapshot
@@ -46,6 +45,7 @@ from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.sources import SourceSnapshot
 from referee.core.targets import Target
+from referee.core.trace_context import parse_traceparent
 from referee.core.vocabulary import Service
 from referee.tools.contract import RunningApp
 from referee.tools.registry import get_tool

@@ -12,7 +12,6 @@ spoken to and by Referee's analyzers (``listening.py``).
 from __future__ import annotations
 
 import json
-import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, TypeVar
@@ -50,7 +49,6 @@ __all__ = [
     "TransferReport",
     "TransferState",
     "parse_envelope",
-    "parse_traceparent",
     "read_data",
     "render_envelope",
 ]
@@ -79,7 +77,6 @@ RESULT_TYPES: Final[dict[Service, str]] = {
 }
 """The message that offers a result of a service."""
 
-_TRACEPARENT: Final = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 
 Word = Annotated[str, Field(min_length=1, max_length=100, pattern=r"^[A-Za-z0-9][A-Za-z0-9_.:-]*$")]
 Line = Annotated[str, Field(max_length=500)]
@@ -325,15 +322,6 @@ def read_data(envelope: Envelope, content: type[Content]) -> Content:
         return content.model_validate(envelope.data)
     except ValidationError as error:
         raise _invalid(envelope.type, error) from error
-
-
-def parse_traceparent(text: str | None) -> str | None:
-    """Return a W3C trace context if it is one, None otherwise: it goes into the environment of tools.
-
-    Source:
-        W3C Trace Context, section 3.2: version 00, ids in lower-case hex and not all zero.
-    """
-    return text if text is not None and _TRACEPARENT.fullmatch(text) else None
 
 
 def _invalid(what: str, error: Exception) -> InvalidInput:

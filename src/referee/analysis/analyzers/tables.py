@@ -73,8 +73,6 @@ class AnalyzerRequestRow(Base):
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"))
     analysis_id: Mapped[UUID] = mapped_column(ForeignKey("analyses.analysis_id"))
     service: Mapped[str]
-    traceparent: Mapped[str | None]
-    """The W3C trace context that its tools run under."""
     state: Mapped[str] = mapped_column(default="waiting", server_default=text("'waiting'"))
     reason: Mapped[str] = mapped_column(default="", server_default=text("''"))
     """One sentence: why it is in its state."""

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.analyzers.committing import LIVE_TOPIC, complete_request
 from referee.analysis.analyzers.dispatch import end_request, give_back_request
-from referee.analysis.analyzers.protocol import AnalyzerLimits, parse_traceparent
+from referee.analysis.analyzers.protocol import AnalyzerLimits
 from referee.analysis.analyzers.queries import is_connected, seconds_ago
 from referee.analysis.analyzers.sweeping import sweep_parts
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow
@@ -92,17 +92,15 @@ async def run_remote_service(
         room: Of analyses.
         limits: Times.
         context: Of the job.
-        arguments: ``analysis_id``, ``service`` and, where one is known, ``traceparent``.
+        arguments: ``analysis_id`` and ``service``.
 
     Returns:
         Outcome by tool.
     """
     analysis_id, service = UUID(str(arguments["analysis_id"])), Service(str(arguments["service"]))
-    traceparent = arguments.get("traceparent")
 
     async def ask() -> str:
-        text = parse_traceparent(traceparent if isinstance(traceparent, str) else None)
-        return str(await ensure_request(room, analysis_id, service, text))
+        return str(await ensure_request(room, analysis_id, service))
 
     request_id = UUID(await context.step("ask", ask))
 
@@ -122,9 +120,7 @@ async def run_remote_service(
     return await context.step("wait", wait)
 
 
-async def ensure_request(
-    room: AnalysisRoom, analysis_id: UUID, service: Service, traceparent: str | None
-) -> UUID:
+async def ensure_request(room: AnalysisRoom, analysis_id: UUID, service: Service) -> UUID:
     """Return the request of a service of an analysis, made when it is not there."""
     async with room.database.transaction() as session:
         analysis = await session.get_one(AnalysisRow, analysis_id)
@@ -141,7 +137,6 @@ async def ensure_request(
                 project_id=analysis.project_id,
                 analysis_id=analysis_id,
                 service=service.value,
-                traceparent=traceparent,
                 deadline_at=func.clock_timestamp() + func.make_interval(0, 0, 0, 0, 0, 0, deadline_s),
             )
             .on_conflict_do_nothing(index_elements=["analysis_id", "service"])

@@ -62,7 +62,9 @@ def join_network(holder_pid: int, holder_started_ticks: int, inode: int) -> None
     handles = []
     try:
         if os.geteuid() != 0:
-            handles.append((os.open(f"/proc/{holder_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC), libc.CLONE_NEWUSER))
+            handles.append(
+                (os.open(f"/proc/{holder_pid}/ns/user", os.O_RDONLY | os.O_CLOEXEC), libc.CLONE_NEWUSER)
+            )
         network = os.open(f"/proc/{holder_pid}/ns/net", os.O_RDONLY | os.O_CLOEXEC)
         handles.append((network, libc.CLONE_NEWNET))
         # After opening: what was opened is then known to be the holder's.

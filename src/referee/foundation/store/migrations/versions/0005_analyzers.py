@@ -13,6 +13,7 @@ depends_on = None
 
 
 def upgrade() -> None:
+    op.add_column("analyses", sa.Column("traceparent", sa.Text()))
     _create_analyzers()
     _create_requests()
     _create_transfers()
@@ -50,7 +51,6 @@ def _create_requests() -> None:
         sa.Column("project_id", sa.Uuid(), nullable=False),
         sa.Column("analysis_id", sa.Uuid(), nullable=False),
         sa.Column("service", sa.Text(), nullable=False),
-        sa.Column("traceparent", sa.Text()),
         sa.Column("state", sa.Text(), server_default="waiting", nullable=False),
         sa.Column("reason", sa.Text(), server_default="", nullable=False),
         sa.Column("stage", sa.Text(), server_default="", nullable=False),
@@ -83,9 +83,7 @@ def _create_requests() -> None:
         sa.ForeignKeyConstraint(
             ["analyzer_id"], ["analyzers.analyzer_id"], name=op.f("fk_analyzer_requests__analyzer_id")
         ),
-        sa.UniqueConstraint(
-            "analysis_id", "service", name=op.f("uq_analyzer_requests__analysis_id_service")
-        ),
+        sa.UniqueConstraint("analysis_id", "service", name=op.f("uq_analyzer_requests__analysis_id_service")),
     )
     op.create_index(
         "ix_analyzer_requests__waiting",
@@ -154,3 +152,4 @@ def _create_transfers() -> None:
 def downgrade() -> None:
     for table in ("analyzer_transfers", "analyzer_requests", "analyzers"):
         op.drop_table(table)
+    op.drop_column("analyses", "traceparent")
