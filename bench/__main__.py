@@ -8,11 +8,15 @@ import sys
 from collections.abc import Callable
 
 from bench.analyses import measure_analysis
+from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
+from bench.apps import measure_apps
+from bench.coverage import measure_comparison
 from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.processes import measure_command, measure_server
+from tests.faults.app_rounds import KINDS
 
 ON_DEMAND = ("faults", "app-faults")
 """Benches that take too long to run without being named."""
@@ -25,8 +29,11 @@ def main() -> int:
         "findings": lambda _: measure_findings(),
         "command": lambda _: measure_command(),
         "server": lambda _: measure_server(),
+        "comparison": lambda _: measure_comparison(),
         "faults": _faults,
-        "app-faults": lambda arguments: measure_app_faults(rounds=arguments.rounds, seed=arguments.seed),
+        "apps": lambda _: measure_apps(),
+        "analyzers": lambda _: measure_analyzers(),
+        "app-faults": _app_faults,
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
@@ -34,6 +41,7 @@ def main() -> int:
     parser.add_argument(
         "--rounds", type=int, default=200, help="app-faults: how often a running app gets into trouble"
     )
+    parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
         "--seed",
         type=int,
@@ -62,6 +70,12 @@ def main() -> int:
 def _faults(arguments: argparse.Namespace) -> list[Measured]:
     return measure_faults(
         kills=arguments.kills, seed=arguments.seed, targets=tuple(arguments.targets.split(","))
+    )
+
+
+def _app_faults(arguments: argparse.Namespace) -> list[Measured]:
+    return measure_app_faults(
+        rounds=arguments.rounds, seed=arguments.seed, kinds=tuple(arguments.kinds.split(","))
     )
 
 

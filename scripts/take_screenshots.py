@@ -75,14 +75,26 @@ def shrink(file: Path) -> None:
         raise SystemExit(f"{file} has more than {MAX_FILE_BYTES:,} bytes. Install pngquant and try again.")
 
 
-def take_running(photographer: Photographer, path: str) -> None:
-    """Start an analysis that uses no cached result, and show it in each theme before it ends."""
+def take_deep(photographer: Photographer) -> None:
+    """Show the latest deep analysis: all its tools, and how its app answered under load."""
+    deep = photographer.get("/v1/analyses", filter="profile:deep")["items"]
+    if not deep:
+        raise SystemExit("No analysis is deep. Run `make run` first.")
+    address = f"/ui/analyses/{deep[0]['analysis_id']}"
+    photographer.take("analysis-deep", address)
+    photographer.take("performance", f"{address}/performance")
+    photographer.take("requirements", f"{address}/requirements")
+
+
+def take_running(photographer: Photographer, path: str) -> str:
+    """Start an analysis that uses no cached result, show it in each theme before it ends, and return its id."""
     started = photographer.client.post("/v1/analyses", json={"path": path, "is_cache_allowed": False})
     analysis_id = started.raise_for_status().json()["analysis_id"]
     address = f"/v1/analyses/{analysis_id}"
     wait_until(lambda: photographer.get(address)["ended_count"] in SHOWN_TOOL_RUNS)
     photographer.take("analysis-running", f"/ui/analyses/{analysis_id}")
     wait_until(lambda: photographer.get(address)["finished_at"] is not None)
+    return str(analysis_id)
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
@@ -96,14 +108,13 @@ def wait_until(is_true: Callable[[], bool]) -> None:
 
 def take_all(photographer: Photographer) -> None:
     """Take every screenshot."""
-    analyses = photographer.get("/v1/analyses", filter="state:completed")["items"]
-    if not analyses:
-        raise SystemExit("No analysis is completed. Run `make run` first.")
-    shown = max(analyses, key=lambda one: one["findings"]["high"])
+    take_deep(photographer)
+    subjects = photographer.get("/v1/analyses", filter="profile:deep")["items"]
+    busiest = max(subjects, key=lambda one: one["findings"]["high"])
     findings = photographer.get("/v1/findings", filter=f"{OPEN} severity:>=high tool:bandit")
-    take_running(photographer, shown["subject"]["path"])
+    analysis_id = take_running(photographer, busiest["subject"]["path"])
     photographer.take("overview", "/ui/")
-    photographer.take("analysis", f"/ui/analyses/{shown['analysis_id']}")
+    photographer.take("analysis", f"/ui/analyses/{analysis_id}")
     photographer.take("findings", f"/ui/findings?item={findings['items'][0]['finding_id'].replace('-', '')}")
     photographer.take(
         "finding", f"/ui/findings/{findings['items'][1]['finding_id']}?{urlencode({'filter': OPEN})}"

@@ -16,13 +16,16 @@ from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.analyzers import register_remote_workflows
 from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
 from referee.apps import AppsRoom
+from referee.apps.generation import register_generation
+from referee.audit.integrity import check_decisions
 from referee.core.findings import JsonValue
 from referee.core.integrity import IntegrityCheck
 from referee.foundation.jobs import JobContext, JobEngine, list_workers
-from referee.foundation.llm import open_llm
+from referee.foundation.llm import open_generator, open_llm
 from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
 from referee.operations.verification import register_verification
+from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_pipelines
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
 
@@ -35,6 +38,8 @@ ALL_TABLES = (
     "referee.apps.tables",
     "referee.analysis.tables",
     "referee.analysis.analyzers.tables",
+    "referee.audit.tables",
+    "referee.pipelines.tables",
 )
 """Modules whose tables together are the schema."""
 
@@ -49,12 +54,13 @@ class Application:
     engine: JobEngine
     apps: AppsRoom
     analysis: AnalysisRoom
+    pipelines: PipelinesRoom
 
     @property
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
         """What every room wants read again."""
         checks = (check_artifacts, check_analyses, check_result_folders)
-        return tuple(partial(check, self.analysis) for check in checks)
+        return (*(partial(check, self.analysis) for check in checks), partial(check_decisions, self.database))
 
 
 @asynccontextmanager
@@ -90,8 +96,9 @@ async def open_application(
             yield application
         finally:
             await application.engine.stop(drain_s=drain_s)
-            if application.analysis.judge is not None:
-                await application.analysis.judge.close()
+            for client in (application.analysis.judge, application.apps.generator):
+                if client is not None:
+                    await client.close()
     finally:
         await database.close()
 
@@ -104,19 +111,37 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         advisories_dir=settings.advisories_dir,
         install_timeout_s=settings.install_timeout_s,
     )
-    apps = AppsRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
+    apps = AppsRoom(
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        install_kit=kit,
+        generator=open_generator(settings),
+    )
     analysis = AnalysisRoom(
         settings=settings, database=database, artifacts=artifacts, install_kit=kit, judge=open_llm(settings)
     )
     register_workflows(analysis, apps, engine)
     register_remote_workflows(analysis, engine)
+    register_generation(apps, engine)
+    pipelines = PipelinesRoom(
+        settings=settings, database=database, artifacts=artifacts, apps=apps, analysis=analysis
+    )
+    register_pipeline_workflows(pipelines, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        return {"ended_count": await sweep_analyses(analysis, apps)}
+        ended_count = await sweep_analyses(analysis, apps)
+        return {"ended_count": ended_count, "pipelines_count": await sweep_pipelines(pipelines, engine)}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)
     application = Application(
-        settings=settings, database=database, artifacts=artifacts, engine=engine, apps=apps, analysis=analysis
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        engine=engine,
+        apps=apps,
+        analysis=analysis,
+        pipelines=pipelines,
     )
     register_verification(engine, database, artifacts, lambda: application.integrity_checks)
     return application

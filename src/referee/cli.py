@@ -16,11 +16,13 @@ import typer
 from referee.analysis.analyzers.commands import analyzer
 from referee.analysis.commands import analysis_app, analyze, finding_app
 from referee.apps.commands import app as apps_app
+from referee.apps.model_commands import model_app
 from referee.apps.run_commands import template_app
 from referee.core.errors import RefereeError
 from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
 from referee.operations.commands import register_operations
+from referee.pipelines.commands import pipeline_app
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
 from referee.tools.judge_commands import app as judge_app
@@ -49,7 +51,9 @@ app.command("analyzer")(analyzer)
 app.add_typer(analysis_app, name="analysis")
 app.add_typer(finding_app, name="finding")
 app.add_typer(apps_app, name="app")
+app.add_typer(model_app, name="model")
 app.add_typer(template_app, name="template")
+app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")

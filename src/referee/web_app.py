@@ -19,6 +19,8 @@ from referee.analysis.runtime_api import create_runtime_api
 from referee.analysis.shell import register_in_shell as register_analysis
 from referee.app import Application, open_application
 from referee.apps.api import create_api as apps_api
+from referee.apps.generation.api import create_generation_api
+from referee.apps.model_pages import create_catalogue_pages
 from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
@@ -32,6 +34,9 @@ from referee.operations.api import create_api as operations_api
 from referee.operations.pages import create_pages as operations_pages
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
+from referee.pipelines.api import create_api as pipelines_api
+from referee.pipelines.pages import create_pages as pipelines_pages
+from referee.pipelines.shell import register_in_shell as register_pipelines
 from referee.tools.api import create_api as tools_api
 from referee.tools.inspecting import InstalledTools, ToolInspector
 from referee.tools.pages import create_pages as tools_pages
@@ -100,16 +105,21 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(tools_pages(inspector))
     app.include_router(apps_api(lambda: current().apps, AnalysisJudgements()))
     app.include_router(create_run_api(lambda: current().apps))
+    app.include_router(create_generation_api(lambda: current().apps, lambda: current().engine))
+    app.include_router(create_catalogue_pages(lambda: current().apps, AnalysisJudgements()))
     app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     app.include_router(analyzers_api(lambda: current().analysis))
     app.include_router(analyzers_pages(lambda: current().analysis))
+    app.include_router(pipelines_api(lambda: current().pipelines, lambda: current().engine))
+    app.include_router(pipelines_pages(lambda: current().pipelines, lambda: current().engine))
     app.include_router(operations_pages(current))
     register_tools(app.state.shell)
     register_apps(app.state.shell, lambda: current().database)
     register_analysis(app.state.shell, lambda: current().analysis)
     register_analyzers(app.state.shell, lambda: current().analysis)
+    register_pipelines(app.state.shell, lambda: current().pipelines)
     register_operations(app.state.shell, current)
     return app

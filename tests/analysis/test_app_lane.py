@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import AsyncIterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from typing import cast
@@ -14,18 +15,24 @@ import pytest
 from sqlalchemy import text
 from tests.analysis.conftest import Analyse
 from tests.apps.conftest import end_hosts, list_processes
+from tests.apps.running_samples import snapshot_folder
 from tests.faults.marked_apps import MarkedApp, read_accesses, write_marked_app
 
 from referee.analysis import AnalysisRequest, cancel_analysis, create_analysis
 from referee.analysis.breakers import BreakerState, list_breakers, record_service_failure
 from referee.analysis.queries import list_tool_runs
+from referee.analysis.recording import ToolRunKey
+from referee.analysis.running import ToolOutput, Workpiece, judge_output
 from referee.app import Application, open_application
 from referee.apps import AppRun, AppRunState, hold_app
 from referee.apps.running import read_app_source
 from referee.apps.runs import list_app_runs, list_leases
 from referee.core.errors import Unavailable
+from referee.core.ids import new_id
 from referee.core.vocabulary import AnalysisState, Outcome, Service
 from referee.foundation.settings import Settings
+from referee.tools.contract import RawOutput, ToolPlan
+from referee.tools.registry import get_tool
 
 pytestmark = pytest.mark.apt
 
@@ -61,8 +68,8 @@ def app(tmp_path: Path) -> MarkedApp:
 
 @pytest.fixture
 def slow_app(tmp_path: Path) -> MarkedApp:
-    """An app that takes a second for each answer."""
-    return write_marked_app(tmp_path, random.Random(2), delay_s=1.0)
+    """An app that takes its time for each answer."""
+    return write_marked_app(tmp_path, random.Random(2), delay_s=0.3)
 
 
 async def list_runs_of_apps(application: Application, project_id: UUID) -> tuple[AppRun, ...]:
@@ -226,6 +233,40 @@ async def test_analysis_of_failing_services_alone_is_refused(
     assert refused.value.code == "analysis.services_failing"
     assert "The dynamic service" in refused.value.message
     assert "The performance service" in refused.value.message
+
+
+async def test_tool_that_finds_the_network_of_its_app_gone_did_not_reach_it(
+    application: Application, app: MarkedApp
+) -> None:
+    raw = RawOutput(
+        streams={},
+        total_bytes={},
+        end="not_started",
+        exit_code=None,
+        duration_ms=1,
+        cpu_ms=0,
+        peak_memory_bytes=None,
+        isolation=None,
+        reason="The network of the app is gone.",
+    )
+    output = ToolOutput(raw=raw, plan=ToolPlan(parameters={}), version="1", app_lost="The app did not run.")
+    key = ToolRunKey(
+        tool_run_id=new_id(),
+        analysis_id=new_id(),
+        subject_id=new_id(),
+        project_id=new_id(),
+        tool="ab",
+        parameters_digest="0" * 64,
+        attempt=1,
+    )
+    snapshot = snapshot_folder(app.folder, app.folder.parent)
+    workpiece = Workpiece(key=key, tool=get_tool("ab"), parameters={}, snapshot=snapshot)
+
+    lost = await judge_output(application.analysis, workpiece, output)
+    kept = await judge_output(application.analysis, workpiece, replace(output, app_lost=""))
+
+    assert (lost.outcome, lost.reason) == (Outcome.target_unreachable, "The app did not run.")
+    assert (kept.outcome, kept.reason) == (Outcome.failed, "The network of the app is gone.")
 
 
 @pytest.mark.slow

@@ -11,6 +11,7 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from sqlalchemy import text
 from tests.apps.conftest import (
     ANSWER_OK,
     SERVER,
@@ -197,16 +198,20 @@ async def test_app_that_crashes_in_use_is_failed_and_can_be_started_again(
     assert (ended.failure, again.run.app_run_id != ended.app_run_id) == (FailureKind.crashed, True)
 
 
-@pytest.mark.parametrize("room", [{"app_lease_ttl_s": 2.0}], indirect=True)
 async def test_lease_that_nobody_renews_runs_out_and_the_app_stops(
     room: AppsRoom, project_id: UUID, write_app: WriteApp
 ) -> None:
     source = await read_source(room, project_id, write_app())
-    run_id, _ = await lease_app(room, source, holder="a worker that dies", ttl_s=4)
-
+    run_id, lease_id = await lease_app(room, source, holder="a worker that dies", ttl_s=60)
     run = await wait_until_up(room, project_id, run_id)
-    ended = await wait_until(room, project_id, run_id, AppRunState.stopped)
 
+    async with room.database.transaction() as session:  # the minute is over
+        await session.execute(
+            text("UPDATE app_leases SET expires_at = expires_at - interval '1 minute' WHERE lease_id = :id"),
+            {"id": lease_id},
+        )
+
+    ended = await wait_until(room, project_id, run_id, AppRunState.stopped)
     assert (run.state, ended.reason) == (AppRunState.running, "Nobody held it any more.")
 
 
@@ -272,6 +277,22 @@ async def test_port_that_another_process_has_taken_over_is_not_the_app(
     resume(host)
     await wait_until(room, project_id, held.run.app_run_id, AppRunState.failed)
     assert failed.value.kind is FailureKind.port_taken
+
+
+async def test_app_is_known_to_be_up_after_a_check_and_no_more_after_one_that_fails(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    async with hold_app(room, source, holder="test") as held:
+        before = held.is_known_up
+        await held.check()
+        after = held.is_known_up
+        (host,) = list_hosts(room.settings)
+        os.kill(host, signal.SIGKILL)
+        with pytest.raises(AppFailed):
+            await held.check()
+
+    assert (before, after, held.is_known_up) == (False, True, False)
 
 
 async def test_app_whose_host_is_killed_is_over_at_the_next_look(

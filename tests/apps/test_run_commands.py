@@ -16,7 +16,7 @@ ANSWER = "self.send_response(200); self.end_headers()"
 def test_app_is_started_looked_at_and_stopped(referee: Referee, write_app: WriteApp, home: Path) -> None:
     folder = str(write_app(SERVER.format(answer=ANSWER)))
 
-    started = referee("app", "run", folder, "--json")
+    started = referee("app", "run", folder, "--json", REFEREE_APP_LINGER_S="0")
     status = referee("app", "status")
     logs = referee("app", "logs", folder)
     stopped = referee("app", "stop", folder)
@@ -31,7 +31,8 @@ def test_app_is_started_looked_at_and_stopped(referee: Referee, write_app: Write
 
 
 def test_down_stops_what_a_person_left_up(referee: Referee, write_app: WriteApp, home: Path) -> None:
-    started = referee("app", "run", str(write_app(SERVER.format(answer=ANSWER))))
+    folder = str(write_app(SERVER.format(answer=ANSWER)))
+    started = referee("app", "run", folder, REFEREE_APP_LINGER_S="0")
 
     down = referee("down")
 

@@ -120,6 +120,27 @@ async def test_app_is_started_shown_and_stopped(
     assert (stopped["state"], after["total_count"]) == ("stopped", 0)
 
 
+async def test_page_of_an_app_says_where_it_answers_and_its_run_with_which_command(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, site: httpx.AsyncClient
+) -> None:
+    folder = write_app()
+    recipe = (folder / "referee.toml").read_text()
+    (folder / "referee.toml").write_text(recipe.replace("main.py", "main.py --at {host}:{port}"))
+    app_id = await make_app(room, project_id, folder)
+    run_id = (await site.post(f"/v1/apps/{app_id}/runs")).json()["app_run_id"]
+    (target,) = (await wait_for(site, run_id, "running", "failed"))["targets"]
+
+    pages = [(await site.get(f"/ui/apps/{app_id}{part}")).text for part in ("", "/runs", "/versions")]
+    run = (await site.get(f"/ui/app-runs/{run_id}")).text
+    listed = (await site.get("/ui/app-runs?is_live=true")).text
+    stopped = await site.post(f"/ui/app-runs/{run_id}/stop")
+
+    assert [f"<code>{target['url']}</code> (backend)" in page for page in pages] == [True] * 3
+    assert f"python main.py --at {target['url'].removeprefix('http://')}</code>" in run
+    assert f"backend {target['url']}" in listed
+    assert (stopped.status_code, stopped.headers["location"]) == (303, f"/ui/app-runs/{run_id}")
+
+
 async def test_app_that_crashes_says_why_on_its_page(
     room: AppsRoom, project_id: UUID, write_app: WriteApp, site: httpx.AsyncClient
 ) -> None:
@@ -165,10 +186,17 @@ async def test_hours_outside_the_range_are_refused(
     room: AppsRoom, project_id: UUID, write_app: WriteApp, site: httpx.AsyncClient
 ) -> None:
     app_id = await make_app(room, project_id, write_app())
+    html = {"Accept": "text/html"}
+    words = [
+        (await site.post(f"/ui/apps/{app_id}/runs", data={"hours": word}, headers=html)).status_code
+        for word in ("<b>", "nan", "-1", "0", "1e999")
+    ]
     page = await site.post(f"/ui/apps/{app_id}/runs", data={"hours": "721"})
     answer = await site.post(f"/v1/apps/{app_id}/runs", json={"hours": 0})
     assert (page.status_code, answer.status_code) == (422, 422)
     assert "at most 720 hours" in page.text
+    assert words == [422] * 5
+    assert (await site.get("/v1/app-runs")).json()["total_count"] == 0
 
 
 async def test_reader_starts_and_stops_nothing(

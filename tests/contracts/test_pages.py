@@ -40,6 +40,17 @@ password = "{"long" * 2_500}"
 subprocess.call("ls " + PASSWORD, shell=True)  # nosec B607
 eval(PASSWORD)
 """
+HOSTILE_APP = """import sys
+print("<script>alert(1)</script> \\x1b]0;title\\x07\\u202egnp", flush=True)
+sys.exit("<img src=x onerror=alert(1)>")
+"""
+"""Ends before it answers, so that it is a run with a reason, last lines and a log."""
+HOSTILE_RECIPE = """
+[[components]]
+name = "backend"
+kind = "python"
+command = "python main.py"
+"""
 
 
 @dataclass
@@ -124,6 +135,8 @@ def filled_home(tmp_path_factory: pytest.TempPathFactory, tools_dir: Path) -> Ma
     subject = tmp_path_factory.mktemp("models") / "models" / "hostile-model" / "app1"
     subject.mkdir(parents=True)
     (subject / HOSTILE_NAME).write_text(HOSTILE_CODE)
+    (subject / "main.py").write_text(HOSTILE_APP)
+    (subject / "referee.toml").write_text(HOSTILE_RECIPE)
     settings = load_settings(
         home=tmp_path_factory.mktemp("filled"), tools_dir=tools_dir, database_idle_stop_s=0.0
     )
@@ -150,7 +163,7 @@ async def visit_all(settings: Settings, subject: Path | None) -> Mapping[str, Vi
 
 
 async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
-    """Analyse the subject, dismiss a finding, verify, and return an id for each parameter of a path."""
+    """Analyse the subject, verify, start its app, and return an id for each parameter of a path."""
     accepted = await client.post("/v1/analyses", json={"path": str(subject), "tools": ["bandit", "radon"]})
     analysis_id = accepted.json()["analysis_id"]
     await wait_for(client, f"/v1/analyses/{analysis_id}", "state", {"completed"})
@@ -160,8 +173,20 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     verification = (await client.post("/v1/integrity")).json()["job_id"]
     await wait_for(client, f"/v1/jobs/{verification}", "state", {"succeeded"})
     app_id = (await client.get("/v1/apps")).json()["items"][0]["app_id"]
+    app_run_id = (await client.post(f"/v1/apps/{app_id}/runs")).json()["app_run_id"]
+    await wait_for(client, f"/v1/app-runs/{app_run_id}", "state", {"failed"})
+    definition = {
+        "name": HOSTILE_NAME,
+        "existing": {"apps": ["hostile-model/app1"]},
+        "analysis": {"tools": ["bandit"]},
+    }
+    pipeline = await client.post("/v1/pipelines", json={"definition": definition})
+    pipeline_id = pipeline.json()["pipeline_id"]
+    await wait_for(client, f"/v1/pipelines/{pipeline_id}", "state", {"completed"})
     return {
         "analysis_id": analysis_id,
+        "pipeline_id": pipeline_id,
+        "app_run_id": app_run_id,
         "finding_id": finding_id,
         "job_id": verification,
         "app_id": app_id,
@@ -185,7 +210,10 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
-    assert rooms >= {"", "analyses", "apps", "findings", "integrity", "jobs", "system", "tools"}
+    assert rooms >= {
+        "", "analyses", "analyzers", "app-runs", "apps", "findings", "integrity", "jobs", "pipelines", "services",
+        "system", "tools",
+    }  # fmt: skip
 
 
 @pytest.fixture(params=["empty_home", "filled_home"])
@@ -247,7 +275,7 @@ def test_every_page_announces_politely(visits: Mapping[str, Visit]) -> None:
 
 
 def test_an_empty_list_says_what_it_is_and_how_to_fill_it(empty_home: Mapping[str, Visit]) -> None:
-    lists = ["/ui/", "/ui/analyses", "/ui/apps", "/ui/findings", "/ui/integrity"]
+    lists = ["/ui/", "/ui/analyses", "/ui/app-runs", "/ui/apps", "/ui/findings", "/ui/integrity"]
     texts = {path: empty_home[path].answer.text for path in lists}
     assert [
         path for path, text in texts.items() if 'class="empty"' not in text or "referee " not in text
@@ -260,3 +288,12 @@ def test_hostile_text_is_shown_as_text(filled_home: Mapping[str, Visit]) -> None
     assert "<img src=x" not in pages
     assert "<script>alert" not in pages
     assert "\u202e" not in pages
+
+
+def test_no_operation_of_the_api_has_the_id_of_another() -> None:
+    with tempfile.TemporaryDirectory() as home:
+        described = create_web_app(load_settings(home=Path(home))).openapi()
+    ids = Counter(
+        operation["operationId"] for path in described["paths"].values() for operation in path.values()
+    )
+    assert {name for name, count in ids.items() if count > 1} == set()

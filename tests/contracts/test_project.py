@@ -47,6 +47,8 @@ HEAVY = (
     "httpx",
     "rich.table",
     "prometheus_client",
+    "numpy",
+    "scipy",
 )
 MACHINE_PATH = re.compile(r"/(?:work|root)/[a-z]\w+")
 ABOUT_FOREIGN_PATHS = (

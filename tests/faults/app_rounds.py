@@ -61,6 +61,7 @@ APP_SETTINGS: Final[dict[str, object]] = {
     "app_lease_ttl_s": 5.0,
     "app_start_timeout_s": 60.0,
     "worker_app_slots_count": 2,
+    "queue_poll_s": 0.5,
 }
 REQUESTS_MAX_COUNT: Final = 40
 """About what both tools send: the fault comes at any of these requests."""

@@ -27,6 +27,9 @@ __all__ = ["END_TIMEOUT_S", "LOOK_S", "AppWatch", "forced_method", "kill", "list
 
 END_TIMEOUT_S: Final = 240.0
 LOOK_S: Final = 0.01
+"""Between two looks into a log: a fault shall come at the very request that was drawn."""
+ASK_S: Final = 0.1
+"""Between two questions to the database, which costs the machine more than a look into a log."""
 _METHOD_VARIABLE: Final = "REFEREE_SANDBOX_METHOD"
 
 
@@ -71,14 +74,19 @@ class AppWatch:
                 run = await self.find_run(app)
                 if run is not None and run.state is AppRunState.running:
                     return run
-                await asyncio.sleep(LOOK_S)
+                await asyncio.sleep(ASK_S)
         return None
 
     async def wait_for_requests(self, run: AppRun, requests_count: int, analysis_id: UUID) -> None:
         """Return when tools have sent so many requests, or the analysis has ended."""
         log = self.place.find_live_log(run.app_run_id)
+        asked_s = -ASK_S
         async with asyncio.timeout(END_TIMEOUT_S):
-            while not await self.has_ended(analysis_id):
+            while True:
+                if time.monotonic() - asked_s >= ASK_S:
+                    asked_s = time.monotonic()
+                    if await self.has_ended(analysis_id):
+                        return
                 accesses = read_accesses(log.read_bytes()) if log.exists() else []
                 if sum(one.agent in AGENTS.values() for one in accesses) >= requests_count:
                     return
@@ -100,7 +108,7 @@ class AppWatch:
                 if time.monotonic() > deadline_s:
                     self.count.blame("analyses_not_ended", f"{kind}: {analysis_id}")
                     return
-                await asyncio.sleep(0.05)
+                await asyncio.sleep(ASK_S)
 
     def require(self, kind: str, runs: Sequence[ToolRun], outcome: Outcome, because: str) -> None:
         """Note tool runs with another outcome than the trouble leaves open."""

@@ -108,10 +108,10 @@ LIMITS = {
 
 BY_COMMAND = [
     pytest.param(absent, "There is no folder", id="absent"),
-    pytest.param(empty, "has no source file: it is empty", id="empty"),
-    pytest.param(loop, "loop of links", id="a loop of links"),
+    pytest.param(empty, "has no source file: it is empty", id="empty", marks=pytest.mark.slow),
+    pytest.param(loop, "loop of links", id="a loop of links", marks=pytest.mark.slow),
     pytest.param(name_not_utf8, "is not UTF-8", id="not UTF-8"),
-    pytest.param(too_many_files, "more than 50 source files", id="too many files"),
+    pytest.param(too_many_files, "more than 50 source files", id="too many files", marks=pytest.mark.slow),
 ]
 
 BY_API: dict[Make, str] = {
@@ -191,8 +191,8 @@ async def test_command_refuses_what_cannot_be_analysed(
     ("arguments", "words"),
     [
         pytest.param(["--tools", "bandid"], "There is no tool 'bandid'", id="tool"),
-        pytest.param(["--set", "bandit.colour=red"], "colour", id="parameter"),
-        pytest.param(["--model", "../up", "--app", "1"], "model", id="model"),
+        pytest.param(["--set", "bandit.colour=red"], "colour", id="parameter", marks=pytest.mark.slow),
+        pytest.param(["--model", "../up", "--app", "1"], "model", id="model", marks=pytest.mark.slow),
     ],
 )
 async def test_command_refuses_what_it_does_not_know(

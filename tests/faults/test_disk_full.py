@@ -87,7 +87,9 @@ async def test_request_on_a_full_disk_is_refused_and_accepted_again_when_there_i
     assert accepted.status_code == 202
 
 
-@pytest.mark.parametrize("leave_bytes", [0, 4_096, 16_384, 65_536])
+@pytest.mark.parametrize(
+    "leave_bytes", [4_096, *(pytest.param(size, marks=pytest.mark.slow) for size in (0, 16_384, 65_536))]
+)
 async def test_disk_that_fills_up_before_the_tools_run_fails_the_analysis_and_leaves_reads_alone(
     small_settings: Settings, small_disk: Path, subject: Path, leave_bytes: int
 ) -> None:

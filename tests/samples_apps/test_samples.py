@@ -10,7 +10,13 @@ from typing import Any
 
 import pytest
 from packaging.version import Version
-from tests.samples_apps.expectations import SAMPLES_DIR, TOOLS, SampleApp, load_sample_apps
+from tests.samples_apps.expectations import (
+    RUNTIME_TOOLS,
+    SAMPLES_DIR,
+    TOOLS,
+    SampleApp,
+    load_sample_apps,
+)
 
 from referee.core.vocabulary import Outcome
 from referee.tools.advisories import data
@@ -138,6 +144,33 @@ def test_suppressed_mistakes_exist_for_python_and_for_scripts() -> None:
         if mistake.is_suppressed
     }
     assert tools == {"bandit", "eslint"}
+
+
+@each_app
+def test_runtime_outcomes_name_every_tool_that_meets_the_app(app: SampleApp) -> None:
+    assert tuple(app.runtime_outcomes) == RUNTIME_TOOLS
+    assert {outcome for outcomes in app.runtime_outcomes.values() for outcome in outcomes} <= set(Outcome)
+
+
+@each_app
+def test_runtime_mistakes_have_unique_ids_and_known_words(app: SampleApp) -> None:
+    ids = [mistake.mistake_id for mistake in app.runtime_mistakes]
+    assert len(ids) == len(set(ids))
+    assert all(re.fullmatch(rf"{app.app_id}/[a-z0-9-]+", mistake_id) for mistake_id in ids)
+    assert all(re.fullmatch(r"CWE-\d+", mistake.cwe or "CWE-0") for mistake in app.runtime_mistakes)
+    assert {found.tool for mistake in app.runtime_mistakes for found in mistake.found_by} <= set(
+        RUNTIME_TOOLS
+    )
+
+
+@each_app
+def test_runtime_mistakes_that_no_tool_finds_say_why_and_only_those(app: SampleApp) -> None:
+    assert all((mistake.reason is None) is bool(mistake.found_by) for mistake in app.runtime_mistakes)
+
+
+@each_app
+def test_every_app_has_at_least_eight_runtime_mistakes_that_tools_find(app: SampleApp) -> None:
+    assert sum(bool(mistake.found_by) for mistake in app.runtime_mistakes) >= 8
 
 
 @each_app

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
-    from referee.analysis.requests import PROFILES, AnalysisRequest
+    from referee.analysis.breakers import ServiceGate
+    from referee.analysis.queries import get_analysis, list_tool_runs
+    from referee.analysis.requests import LOADS, PROFILES, AnalysisRequest, plan_runs
     from referee.analysis.running import AnalysisRoom
     from referee.analysis.service import (
         cancel_analysis,
@@ -24,18 +26,23 @@ if TYPE_CHECKING:
     from referee.analysis.workflows import register_workflows, sweep_analyses
 
 __all__ = [
+    "LOADS",
     "PROFILES",
     "Analysis",
     "AnalysisRequest",
     "AnalysisRoom",
     "Finding",
     "Occurrence",
+    "ServiceGate",
     "SeverityCounts",
     "Subject",
     "ToolRun",
     "cancel_analysis",
     "create_analysis",
     "dismiss_finding",
+    "get_analysis",
+    "list_tool_runs",
+    "plan_runs",
     "register_workflows",
     "reopen_finding",
     "retry_analysis",
@@ -46,9 +53,16 @@ __all__ = [
 __getattr__ = open_door(
     __name__,
     {
+        "breakers": ("ServiceGate",),
+        "queries": (
+            "get_analysis",
+            "list_tool_runs",
+        ),
         "requests": (
             "AnalysisRequest",
+            "LOADS",
             "PROFILES",
+            "plan_runs",
         ),
         "running": ("AnalysisRoom",),
         "service": (

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -9,7 +11,7 @@ from referee.analysis import queries
 from referee.analysis.alert_views import Alert, AlertList, list_alerts
 from referee.analysis.analysis_frame import ANALYSES_CRUMB, build_frame
 from referee.analysis.api import AnalysisId, GetRoom
-from referee.analysis.views import Analysis
+from referee.analysis.views import Analysis, ToolRun
 from referee.core.vocabulary import Outcome, Service, Severity
 from referee.foundation.web.answers import PrincipalParameter
 from referee.foundation.web.lists import EmptyState
@@ -53,6 +55,7 @@ def add_alert_pages(router: APIRouter, room: GetRoom) -> None:
             },
             "all_url": with_query(base, filter="service:dynamic"),
             "unread": [run for run in dynamic if run.outcome is not None and not run.outcome.is_complete],
+            "stand_ins": _say_stand_ins(dynamic),
             "nothing": _nothing(
                 analysis,
                 has_tools=bool(dynamic),
@@ -67,6 +70,17 @@ def add_alert_pages(router: APIRouter, room: GetRoom) -> None:
             twin_url=f"/v1/analyses/{analysis_id}/alerts",
             breadcrumb=(ANALYSES_CRUMB,),
         )
+
+
+def _say_stand_ins(runs: Sequence[ToolRun]) -> str:
+    """Return which tools did the work of one that came to no result; empty when none did."""
+    missing = {run.tool for run in runs if run.outcome is not None and not run.outcome.is_complete}
+    stands = [
+        f"{run.tool} stands in for {run.stands_in_for}."
+        for run in runs
+        if run.stands_in_for in missing and run.outcome is not None and run.outcome.is_complete
+    ]
+    return " ".join(stands)
 
 
 def _share_places(alerts: tuple[Alert, ...]) -> dict[str, int]:

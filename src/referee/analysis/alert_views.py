@@ -18,6 +18,8 @@ from referee.foundation.web.filters import Filter
 
 __all__ = ["Alert", "AlertList", "group_alerts", "list_alerts"]
 
+_MAX_NAME_LENGTH: Final = 100
+"""Characters of a summary that still is a name; some tools write a paragraph."""
 DYNAMIC_FILTER: Final = Filter(fields=OCCURRENCE_FIELDS).add_word("service", Service.dynamic.value)
 
 
@@ -41,8 +43,16 @@ class Alert:
 
     @property
     def name(self) -> str:
-        """What people call the rule."""
-        return self.rule.summary or self.rule.name if self.rule else self.rule_id
+        """What people call the rule: what it says in one line, or its name."""
+        if self.rule is None:
+            return self.rule_id
+        summary = self.rule.summary
+        return summary if 0 < len(summary) <= _MAX_NAME_LENGTH else self.rule.name or self.rule_id
+
+    @property
+    def description(self) -> str:
+        """What the tool says about the rule, where that is more than its name."""
+        return "" if self.rule is None or self.rule.summary == self.name else self.rule.summary
 
     @property
     def solution(self) -> str:

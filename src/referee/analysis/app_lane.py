@@ -108,7 +108,9 @@ class _Seat:
     async def execute(self, tool: str, tool_run_id: UUID, executor_id: str) -> dict[str, JsonValue]:
         """Run one tool on the app, or record why it cannot be."""
         description = get_tool(tool).describe()
-        trouble = await self._gate.find_trouble(description.service)
+        # An app that has just answered proves more than the gate could; the tool asks it again before it starts.
+        is_known_up = self._held is not None and self._held.is_known_up
+        trouble = "" if is_known_up else await self._gate.find_trouble(description.service)
         if trouble:
             await record_service_failure(self._room, description.service, trouble)
             return await refuse_tool_run(
@@ -143,6 +145,8 @@ class _Seat:
 
     async def _hold(self) -> HeldApp | None:
         """Return the app if it answers, starting it when it is not up."""
+        if self._held is not None and self._held.is_known_up:
+            return self._held
         if self._held is not None:
             try:
                 await self._held.check()

@@ -4,16 +4,23 @@ from __future__ import annotations
 
 import getpass
 import sys
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Annotated, Protocol, TypeVar
+from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
 
 import typer
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from referee.foundation.terminal import (
+    CursorOption,
+    JsonOption,
+    LimitOption,
+    ProjectOption,
+    make_console,
+    print_page_json,
+    print_rest,
+    run_for_project,
+)
 
+if TYPE_CHECKING:
     from referee.analysis.running import AnalysisRoom
     from referee.analysis.views import Analysis, ToolRun
     from referee.core.vocabulary import Severity
@@ -25,7 +32,6 @@ __all__ = [
     "EXIT_FINDINGS",
     "EXIT_INCOMPLETE",
     "AnalysisApplication",
-    "OpenApplication",
     "analysis_app",
     "analyze",
     "finding_app",
@@ -38,8 +44,6 @@ EXIT_INCOMPLETE = 11
 
 analysis_app = typer.Typer(help="Analyses: list, show, export, cancel, retry.", no_args_is_help=True)
 finding_app = typer.Typer(help="Findings: list, show, dismiss, reopen.", no_args_is_help=True)
-
-Value = TypeVar("Value")
 
 
 class AnalysisApplication(Protocol):
@@ -62,17 +66,6 @@ class AnalysisApplication(Protocol):
         """The analysis room."""
 
 
-class OpenApplication(Protocol):
-    """How a command gets the application; ``ctx.obj`` of the root command."""
-
-    def __call__(self, *, is_worker: bool | None) -> AbstractAsyncContextManager[AnalysisApplication]:
-        """Open it; ``is_worker`` None: carry out jobs only when no other process does."""
-
-
-ProjectOption = Annotated[str, typer.Option("--project", help="Slug of the project.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
-LimitOption = Annotated[int, typer.Option("--limit", min=1, max=1000, help="Rows.")]
-CursorOption = Annotated[str | None, typer.Option("--cursor", help="Where the page before ended.")]
 FilterArgument = Annotated[
     list[str] | None, typer.Argument(metavar="[FILTER]...", help="Such as: severity:>=high path:backend/*")
 ]
@@ -156,13 +149,13 @@ def analyze(
             application.analysis, application.engine, project_id, replace(request, template=known)
         )
         ended = await follow_analysis(
-            application.database, project_id, analysis.analysis_id, _console(stderr=True)
+            application.database, project_id, analysis.analysis_id, make_console(stderr=True)
         )
         await _print_result(application, project_id, ended, output_format)
         is_whole = is_whole_enough(*ended, is_absence_allowed=is_absence_allowed)
         return is_whole, await _count_failing(application, analysis.analysis_id, threshold)
 
-    is_whole, failing_count = _run(ctx, project, run, is_worker=None)
+    is_whole, failing_count = run_for_project(ctx, project, run, is_worker=None)
     if not is_whole:
         raise typer.Exit(EXIT_INCOMPLETE)
     if failing_count:
@@ -192,12 +185,12 @@ def list_command(
         async with application.database.reading() as session:
             page = await list_analyses(session, project_id, where=where, cursor=cursor, limit=limit)
         if is_json:
-            _print_json(page.map(AnalysisModel.of))
+            print_page_json(page.map(AnalysisModel.of))
             return
-        print_analyses(_console(), page.items)
-        _print_rest(len(page.items), page.total_count, page.next_cursor)
+        print_analyses(make_console(), page.items)
+        print_rest(len(page.items), page.total_count, page.next_cursor)
 
-    _run(ctx, project, read)
+    run_for_project(ctx, project, read)
 
 
 @analysis_app.command("show")
@@ -221,9 +214,9 @@ def show_command(
         if is_json:
             typer.echo(AnalysisDetailModel.build(found, tool_runs).model_dump_json(indent=1))
             return
-        print_analysis(_console(), found, tool_runs)
+        print_analysis(make_console(), found, tool_runs)
 
-    _run(ctx, project, read)
+    run_for_project(ctx, project, read)
 
 
 @analysis_app.command("export")
@@ -245,7 +238,7 @@ def export_command(
             application.analysis, project_id, analysis_id, check_export_format(output_format)
         )
 
-    data = _run(ctx, project, export)
+    data = run_for_project(ctx, project, export)
     if output == "-":
         sys.stdout.buffer.write(data)
         return
@@ -268,7 +261,7 @@ def cancel_command(
 
         await cancel_analysis(application.analysis, application.engine, project_id, analysis_id)
 
-    _run(ctx, project, cancel)
+    run_for_project(ctx, project, cancel)
     typer.echo("The analysis is cancelled.", err=True)
 
 
@@ -287,12 +280,12 @@ def retry_command(
 
         again = await retry_analysis(application.analysis, application.engine, project_id, analysis_id)
         ended = await follow_analysis(
-            application.database, project_id, again.analysis_id, _console(stderr=True)
+            application.database, project_id, again.analysis_id, make_console(stderr=True)
         )
         await _print_result(application, project_id, ended, "table")
         return ended[0]
 
-    if _run(ctx, project, retry, is_worker=None).state.value != "completed":
+    if run_for_project(ctx, project, retry, is_worker=None).state.value != "completed":
         raise typer.Exit(EXIT_INCOMPLETE)
 
 
@@ -318,12 +311,12 @@ def list_findings_command(
         async with application.database.reading() as session:
             page = await list_findings(session, project_id, where=where, cursor=cursor, limit=limit)
         if is_json:
-            _print_json(page.map(FindingModel.of))
+            print_page_json(page.map(FindingModel.of))
             return
-        print_findings(_console(), page.items)
-        _print_rest(len(page.items), page.total_count, page.next_cursor)
+        print_findings(make_console(), page.items)
+        print_rest(len(page.items), page.total_count, page.next_cursor)
 
-    _run(ctx, project, read)
+    run_for_project(ctx, project, read)
 
 
 @finding_app.command("dismiss")
@@ -341,7 +334,7 @@ def dismiss_command(
 
         await dismiss_finding(application.analysis, project_id, finding_id, reason=reason, actor=_actor())
 
-    _run(ctx, project, dismiss)
+    run_for_project(ctx, project, dismiss)
     typer.echo("The finding is dismissed.", err=True)
 
 
@@ -359,7 +352,7 @@ def reopen_command(
 
         await reopen_finding(application.analysis, project_id, finding_id, actor=_actor())
 
-    _run(ctx, project, reopen)
+    run_for_project(ctx, project, reopen)
     typer.echo("The finding is open.", err=True)
 
 
@@ -393,7 +386,7 @@ def _set_link(ctx: typer.Context, finding: str, project: str, *, is_linked: bool
             application.analysis, project_id, finding_id, is_linked=is_linked, actor=_actor()
         )
 
-    _run(ctx, project, change)
+    run_for_project(ctx, project, change)
     typer.echo("The finding may be linked again." if is_linked else "The finding stands alone.", err=True)
 
 
@@ -426,33 +419,12 @@ async def _print_result(
 
     analysis, tool_runs = ended
     if output_format == "table":
-        print_analysis(_console(), analysis, tool_runs)
+        print_analysis(make_console(), analysis, tool_runs)
         return
     data = await export_analysis(
         application.analysis, project_id, analysis.analysis_id, check_export_format(output_format)
     )
     sys.stdout.buffer.write(data)
-
-
-def _run(
-    ctx: typer.Context,
-    project: str,
-    function: Callable[[AnalysisApplication, UUID], Awaitable[Value]],
-    *,
-    is_worker: bool | None = False,
-) -> Value:
-    import asyncio
-
-    from referee.foundation.access import get_project
-
-    open_application: OpenApplication = ctx.obj
-
-    async def run() -> Value:
-        async with open_application(is_worker=is_worker) as application:
-            owner = await get_project(application.database, project)
-            return await function(application, owner.project_id)
-
-    return asyncio.run(run())
 
 
 def _parse(noun: str, text: str) -> UUID:
@@ -464,35 +436,3 @@ def _parse(noun: str, text: str) -> UUID:
 def _actor() -> str:
     """Return who works at this machine."""
     return f"local user {getpass.getuser()}"
-
-
-def _console(*, stderr: bool = False) -> Console:
-    from rich.console import Console
-
-    width = None if (sys.stderr if stderr else sys.stdout).isatty() else 200
-    return Console(stderr=stderr, highlight=False, width=width)
-
-
-def _print_json(page: object) -> None:
-    import json
-
-    from referee.core.pages import Page
-
-    assert isinstance(page, Page)  # noqa: S101 - the only thing printed so
-    typer.echo(
-        json.dumps(
-            {
-                "items": [item.model_dump(mode="json") for item in page.items],
-                "total_count": page.total_count,
-                "limit": page.limit,
-                "next_cursor": page.next_cursor,
-            },
-            indent=1,
-            ensure_ascii=False,
-        )
-    )
-
-
-def _print_rest(shown_count: int, total_count: int, next_cursor: str | None) -> None:
-    if next_cursor is not None:
-        typer.echo(f"{shown_count} of {total_count}; go on with --cursor {next_cursor}", err=True)

@@ -40,6 +40,11 @@ class LoadRow:
     profile: LoadProfile
 
     @property
+    def is_rough(self) -> bool:
+        """Whether its 99th percentile is only its slowest answer."""
+        return 0 < self.profile.requests_count < 100
+
+    @property
     def error_share(self) -> float:
         """Requests that failed, as a share of all; 0 where none was sent."""
         return (

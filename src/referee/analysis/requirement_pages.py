@@ -51,6 +51,7 @@ def add_requirement_pages(router: APIRouter, room: GetRoom) -> None:
         counts = count_verdicts(rows)
         has_tools = any(run.service is Service.ai for run in tool_runs)
         shown = rows[:_SHOWN_COUNT]
+        said = {one.source for row in rows for one in row.judged.evidence}
 
         def source_url(location: Location) -> str:
             """Return where the lines are shown; empty when their text is not kept."""
@@ -70,7 +71,8 @@ def add_requirement_pages(router: APIRouter, room: GetRoom) -> None:
             "groups": _group(shown),
             "shown_count": len(shown),
             "categories": CATEGORIES,
-            "sources": EVIDENCE_SOURCES,
+            "sources": {source: EVIDENCE_SOURCES[source] for source in EVIDENCE_SOURCES if source in said},
+            "silent": [label for source, label in EVIDENCE_SOURCES.items() if source not in said],
             "verdict_cards": _build_cards(counts),
             "category_bars": _build_bars(rows),
             "unscored": [row for row in rows if row.judged.unscored_reason],

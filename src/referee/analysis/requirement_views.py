@@ -8,6 +8,7 @@ from typing import Final, Literal, TypeAlias
 
 from referee.analysis.reparsing import RereadRun
 from referee.core.requirements import Evidence, RequirementVerdict, Verdict
+from referee.core.vocabulary import Confidence
 
 __all__ = [
     "CATEGORIES",
@@ -48,6 +49,16 @@ class RequirementRow:
     def row_id(self) -> str:
         """The same for the same analysis."""
         return f"{self.tool}-{self.judged.requirement_id}"
+
+    @property
+    def is_sure(self) -> bool:
+        """Whether the verdict counts; one of low confidence counts as unknown, as in the measurements."""
+        return self.judged.confidence is not Confidence.low
+
+    @property
+    def counted_verdict(self) -> Verdict:
+        """What it counts as."""
+        return self.judged.verdict if self.is_sure else Verdict.unknown
 
     @property
     def evidence_by_source(self) -> dict[str, tuple[Evidence, ...]]:
@@ -100,8 +111,8 @@ def build_requirement_rows(reread: Sequence[RereadRun]) -> tuple[RequirementRow,
 
 
 def count_verdicts(rows: Sequence[RequirementRow]) -> VerdictCounts:
-    """Return how many requirements are met, not met and unknown."""
-    verdicts = [row.judged.verdict for row in rows]
+    """Return how many requirements are met, not met and unknown; verdicts of low confidence are unknown."""
+    verdicts = [row.counted_verdict for row in rows]
     return VerdictCounts(
         met=verdicts.count(Verdict.met),
         not_met=verdicts.count(Verdict.not_met),

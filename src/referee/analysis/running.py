@@ -376,6 +376,8 @@ async def judge_output(room: AnalysisRoom, workpiece: Workpiece, output: ToolOut
     """Read a tool's output and decide what became of the run; bytes go to the artifact store."""
     if output.raw is None or output.plan is None:
         return _not_run(output.outcome, output.reason, output.version)
+    if output.raw.end == "not_started" and output.app_lost:  # the app took its network with it
+        return _not_run(Outcome.target_unreachable, output.app_lost, output.version)
     report, unreadable = await _parse(workpiece.tool, output.raw, output.plan)
     if report is not None and output.app_lost:
         report = _doubt_report(report, output.app_lost)
@@ -417,7 +419,8 @@ async def _build_result(
 ) -> ToolRunResult:
     description = workpiece.tool.describe()
     verdict = judge_run(description, raw, report, unreadable)
-    streams = {name: await _store_stream(room, data, raw, name) for name, data in sorted(raw.streams.items())}
+    truncated = raw.truncated
+    streams = {name: await _store_stream(room, raw, name, truncated) for name in sorted(raw.streams)}
     occurrences, sarif = await asyncio.to_thread(
         _describe, workpiece, output.version or "", raw, report, verdict
     )
@@ -481,12 +484,14 @@ def _describe(
     return occurrences, json.dumps(log, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def _store_stream(room: AnalysisRoom, data: bytes, raw: RawOutput, name: str) -> RawStream:
-    artifact = await room.artifacts.put_bytes(data, "application/octet-stream")
+async def _store_stream(
+    room: AnalysisRoom, raw: RawOutput, name: str, truncated: frozenset[str]
+) -> RawStream:
+    artifact = await room.artifacts.put_bytes(raw.streams[name], "application/octet-stream")
     return RawStream(
         artifact=artifact,
-        total_bytes=raw.total_bytes.get(name, len(data)),
-        is_truncated=name in raw.truncated,
+        total_bytes=raw.total_bytes.get(name, artifact.size_bytes),
+        is_truncated=name in truncated,
     )
 
 

@@ -40,26 +40,30 @@ def create_runtime_api(room: GetRoom, gate: ServiceGate) -> APIRouter:
 
 def _add_analysis_views(router: APIRouter, room: GetRoom) -> None:
     @router.get("/analyses/{analysis_id}/performance", tags=["analyses"])
-    async def get_performance(analysis_id: AnalysisId, principal: PrincipalParameter) -> PerformanceModel:
+    async def get_analysis_performance(
+        analysis_id: AnalysisId, principal: PrincipalParameter
+    ) -> PerformanceModel:
         """Return how each address answered under the load of each tool."""
         _, rows, reread = await read_loads(room(), principal.project_id, analysis_id)
         return PerformanceModel.build(analysis_id, rows, reread)
 
     @router.get("/analyses/{analysis_id}/alerts", tags=["analyses"])
-    async def get_alerts(analysis_id: AnalysisId, principal: PrincipalParameter) -> AlertsModel:
+    async def get_analysis_alerts(analysis_id: AnalysisId, principal: PrincipalParameter) -> AlertsModel:
         """Return what scanners of the running app report, the same rule at several addresses put together."""
         async with room().database.reading() as session:
             await queries.get_analysis(session, principal.project_id, analysis_id)
             return AlertsModel.build(analysis_id, await list_alerts(session, analysis_id))
 
     @router.get("/analyses/{analysis_id}/requirements", tags=["analyses"])
-    async def get_requirements(analysis_id: AnalysisId, principal: PrincipalParameter) -> RequirementsModel:
+    async def get_analysis_requirements(
+        analysis_id: AnalysisId, principal: PrincipalParameter
+    ) -> RequirementsModel:
         """Return whether the app does what it was asked to do, each requirement with its evidence."""
         analysis, rows, reread = await read_requirements(room(), principal.project_id, analysis_id)
         return RequirementsModel.build(analysis_id, analysis.template, rows, reread)
 
     @router.get("/analyses/{analysis_id}/source", tags=["analyses"])
-    async def get_source(
+    async def get_analysis_source(
         analysis_id: AnalysisId,
         principal: PrincipalParameter,
         path: PathParameter = None,

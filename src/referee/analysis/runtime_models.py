@@ -110,7 +110,7 @@ class PerformanceModel(_Model):
 
 
 class VerdictCountsModel(_Model):
-    """Requirements by verdict; the share is of those about which something is known."""
+    """Requirements by verdict, those of low confidence as unknown; the share is of those that are known."""
 
     total: int
     met: int
@@ -163,6 +163,7 @@ class RequirementModel(_Model):
     text: str
     verdict: Verdict
     confidence: Confidence
+    counted_verdict: Verdict = Field(description="What it counts as: unknown when the confidence is low.")
     evidence: list[EvidenceModel]
     unscored_reason: str
 
@@ -177,6 +178,7 @@ class RequirementModel(_Model):
             text=judged.text,
             verdict=judged.verdict,
             confidence=judged.confidence,
+            counted_verdict=row.counted_verdict,
             evidence=[EvidenceModel.of(one) for one in judged.evidence],
             unscored_reason=judged.unscored_reason,
         )
@@ -217,6 +219,9 @@ class AlertModel(_Model):
     tool: str
     rule_id: str
     name: str
+    description: str = Field(
+        description="What the tool says about the rule, where that is more than its name."
+    )
     severity: Severity
     cwe_ids: list[int]
     solution: str
@@ -230,6 +235,7 @@ class AlertModel(_Model):
             tool=alert.tool,
             rule_id=alert.rule_id,
             name=alert.name,
+            description=alert.description,
             severity=alert.severity,
             cwe_ids=list(alert.rule.cwe_ids if alert.rule else alert.occurrences[0].cwe_ids),
             solution=alert.solution,

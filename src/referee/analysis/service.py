@@ -91,7 +91,7 @@ async def create_analysis(
             return await get_analysis(session, project_id, known)
     runs = plan_runs(request)
     location = locate_source(
-        request.path, allowed_roots=room.settings.allowed_roots, model=request.model, number=request.number
+        request.path, allowed_roots=room.settings.source_roots, model=request.model, number=request.number
     )
     name = _subject_name(location)
     snapshot = await asyncio.to_thread(

@@ -9,7 +9,7 @@ from referee.analysis.api import GetRoom
 from referee.analysis.breakers import ServiceGate, reset_breaker
 from referee.analysis.services import find_service, read_services
 from referee.foundation.web.answers import PrincipalParameter
-from referee.foundation.web.formats import format_duration
+from referee.foundation.web.formats import format_period
 from referee.foundation.web.rendering import render_page
 
 __all__ = ["add_service_pages"]
@@ -25,8 +25,8 @@ def add_service_pages(router: APIRouter, room: GetRoom, gate: ServiceGate) -> No
             "statuses": await read_services(room(), gate),
             "may_reset": principal.can("admin"),
             "failures_count": settings.breaker_failures_count,
-            "window": format_duration(settings.breaker_window_s),
-            "pause": format_duration(settings.breaker_pause_s),
+            "window": format_period(settings.breaker_window_s),
+            "pause": format_period(settings.breaker_pause_s),
         }
         return await render_page(
             request, "analysis/services.html", context, title="Services", twin_url="/v1/services"

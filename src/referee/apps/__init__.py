@@ -11,7 +11,19 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
+    from referee.apps.catalogue import Model, ModelEntry, get_model, import_models, list_models
+    from referee.apps.generation import (
+        Generation,
+        GenerationFailure,
+        GenerationState,
+        create_generation,
+        get_generation,
+        list_generations,
+        register_generation,
+        run_generation,
+    )
     from referee.apps.holding import AppSource, HeldApp, NothingToRun, hold_app, sweep_app_runs
+    from referee.apps.importing_apps import ImportedApp, import_apps
     from referee.apps.known_templates import (
         KnownTemplate,
         find_template,
@@ -20,6 +32,7 @@ if TYPE_CHECKING:
         load_template,
         read_template_file,
     )
+    from referee.apps.lookups import compute_generation_cost_usd, has_app_started, list_named_apps
     from referee.apps.room import AppsRoom
     from referee.apps.running import stop_people_runs
     from referee.apps.runs import AppFailed, AppRun, AppRunState, FailureKind
@@ -31,6 +44,7 @@ if TYPE_CHECKING:
         get_app,
         list_apps,
         locate_source,
+        reserve_app,
     )
     from referee.apps.sources import (
         SourceLimits,
@@ -48,24 +62,43 @@ __all__ = [
     "AppSource",
     "AppsRoom",
     "FailureKind",
+    "Generation",
+    "GenerationFailure",
+    "GenerationState",
     "HeldApp",
+    "ImportedApp",
     "KnownTemplate",
+    "Model",
+    "ModelEntry",
     "NothingToRun",
     "SourceLimits",
     "SourceLocation",
+    "compute_generation_cost_usd",
     "count_apps",
+    "create_generation",
     "ensure_app",
     "find_template",
     "get_app",
+    "get_generation",
+    "get_model",
     "get_template",
+    "has_app_started",
     "hold_app",
+    "import_apps",
+    "import_models",
     "import_template",
     "list_apps",
+    "list_generations",
+    "list_models",
+    "list_named_apps",
     "load_snapshot",
     "load_template",
     "locate_source",
     "read_template_file",
+    "register_generation",
     "render_listing",
+    "reserve_app",
+    "run_generation",
     "stop_people_runs",
     "sweep_app_runs",
     "sweep_snapshots",
@@ -75,7 +108,20 @@ __all__ = [
 __getattr__ = open_door(
     __name__,
     {
+        "catalogue": ("Model", "ModelEntry", "get_model", "import_models", "list_models"),
+        "generation": (
+            "Generation",
+            "GenerationFailure",
+            "GenerationState",
+            "create_generation",
+            "get_generation",
+            "list_generations",
+            "register_generation",
+            "run_generation",
+        ),
+        "importing_apps": ("ImportedApp", "import_apps"),
         "holding": ("AppSource", "HeldApp", "NothingToRun", "hold_app", "sweep_app_runs"),
+        "lookups": ("compute_generation_cost_usd", "has_app_started", "list_named_apps"),
         "room": ("AppsRoom",),
         "running": ("stop_people_runs",),
         "runs": ("AppFailed", "AppRun", "AppRunState", "FailureKind"),
@@ -87,6 +133,7 @@ __getattr__ = open_door(
             "get_app",
             "list_apps",
             "locate_source",
+            "reserve_app",
         ),
         "sources": (
             "SourceLimits",

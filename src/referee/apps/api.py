@@ -161,7 +161,7 @@ def _add_apps(router: APIRouter, room: Callable[[], AppsRoom], judgements: AppJu
 
 def _add_app_parts(router: APIRouter, room: Callable[[], AppsRoom], judgements: AppJudgements) -> None:
     @router.get("/apps/{app_id}/versions", tags=["apps"])
-    async def get_versions(
+    async def list_app_versions(
         app_id: AppId, principal: PrincipalParameter, limit: LimitParameter = DEFAULT_LIMIT
     ) -> PageModel[AppVersionModel]:
         """List the states of an app's source, last seen first."""
@@ -172,7 +172,7 @@ def _add_app_parts(router: APIRouter, room: Callable[[], AppsRoom], judgements: 
         return PageModel(items=items, total_count=len(items), limit=limit, next_cursor=None)
 
     @router.get("/apps/{app_id}/source", tags=["apps"])
-    async def get_source(app_id: AppId, principal: PrincipalParameter) -> AppSourceModel:
+    async def get_app_source(app_id: AppId, principal: PrincipalParameter) -> AppSourceModel:
         """Return the files of the version of an app that was analysed or run last."""
         async with room().database.reading() as session:
             await service.get_app(session, principal.project_id, app_id)

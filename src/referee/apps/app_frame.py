@@ -24,7 +24,13 @@ GetRoom: TypeAlias = Callable[[], AppsRoom]
 """The application is opened by the server's lifespan, after the routes are made."""
 
 APPS_CRUMB: Final = Crumb("Apps", "/ui/apps")
-_TABS: Final = {"": "Analyses", "runs": "Runs", "source": "Source", "versions": "Versions"}
+_TABS: Final = {
+    "": "Analyses",
+    "runs": "Runs",
+    "source": "Source",
+    "versions": "Versions",
+    "generation": "Generation",
+}
 """Last part of the address → label."""
 
 
@@ -45,8 +51,8 @@ class AppFrame:
             "label": format_id("app", self.app.app_id),
             "summary": self.summary,
             "live_run": self.live_run,
-            "hours": DEFAULT_HOURS,
-            "max_hours": MAX_HOURS,
+            "hours": f"{DEFAULT_HOURS:g}",
+            "max_hours": f"{MAX_HOURS:g}",
             "base_url": base,
             "tab": tab,
             "tab_items": [

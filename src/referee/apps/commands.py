@@ -7,11 +7,13 @@ from typing import Annotated
 
 import typer
 
+from referee.apps.generation.commands import add_generation_commands
 from referee.apps.run_commands import add_run_commands
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Apps: list, run, stop, status, logs.", no_args_is_help=True)
+app = typer.Typer(help="Apps: import, generate, list, run, stop, status, logs.", no_args_is_help=True)
+add_generation_commands(app)
 add_run_commands(app)
 
 

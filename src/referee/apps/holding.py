@@ -14,6 +14,7 @@ import contextlib
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -52,9 +53,13 @@ from referee.tools.contract import RunningApp
 __all__ = ["AppSource", "HeldApp", "NothingToRun", "hold_app", "lease_app", "sweep_app_runs", "wait_until_up"]
 
 _LOOK_S: Final = 0.1
+_LOST_LOOK_S: Final = 1.0
+"""Between two looks whether the host of an app that starts is still there: as often as it beats."""
 _HOST_BEAT_TTL_S: Final = 20.0
 """Without a beat for so long, the process that holds an app counts as gone."""
 _RENEWALS_PER_TTL: Final = 5
+_KNOWN_UP_S: Final = 2.0
+"""How long an answer shows that an app is up, where another question follows before anything depends on it."""
 
 log = structlog.get_logger("referee.apps")
 
@@ -83,6 +88,12 @@ class HeldApp:
         self.lease_id = lease_id
         self.running: RunningApp = run.to_running_app()
         self._lost = asyncio.Event()
+        self._answered_s: float | None = None
+
+    @property
+    def is_known_up(self) -> bool:
+        """Whether the app passed a check a moment ago, so that asking it again tells nothing new."""
+        return self._answered_s is not None and time.monotonic() - self._answered_s < _KNOWN_UP_S
 
     @property
     def is_lost(self) -> bool:
@@ -95,6 +106,17 @@ class HeldApp:
         Raises:
             AppFailed: It has ended, a target does not answer, or another process does in its place.
         """
+        self._answered_s = None
+        await self._require_running()
+        answers = await probe_urls([target.url for target in self.running.targets], self.running.network)
+        if any(answer.status is None for answer in answers):
+            await self._require_running()  # its end, seen meanwhile, says more than its silence
+        _require_answers(answers, self.run)
+        if self.running.network is None:
+            await asyncio.to_thread(_require_ownership, self.running)
+        self._answered_s = time.monotonic()
+
+    async def _require_running(self) -> None:
         async with self._room.database.transaction() as session:
             await _end_if_lost(session, self.run.app_run_id, read_own_identity())
             run = await get_app_run(session, self.run.project_id, self.run.app_run_id)
@@ -105,10 +127,6 @@ class HeldApp:
                 lines=run.last_lines,
                 app_run_id=run.app_run_id,
             )
-        answers = await probe_urls([target.url for target in self.running.targets], self.running.network)
-        _require_answers(answers, run)
-        if self.running.network is None:
-            await asyncio.to_thread(_require_ownership, self.running)
 
     @asynccontextmanager
     async def take_turn(self) -> AsyncIterator[None]:
@@ -253,6 +271,7 @@ async def wait_until_up(room: AppsRoom, project_id: UUID, app_run_id: UUID) -> A
         AppFailed: It failed, or was stopped first.
     """
     own = read_own_identity()
+    looked_s = time.monotonic()
     while True:
         run = await _read(room, project_id, app_run_id)
         if run.state is AppRunState.running:
@@ -264,8 +283,10 @@ async def wait_until_up(room: AppsRoom, project_id: UUID, app_run_id: UUID) -> A
                 lines=run.last_lines,
                 app_run_id=app_run_id,
             )
-        async with room.database.transaction() as session:
-            await _end_if_lost(session, app_run_id, own)
+        if time.monotonic() - looked_s >= _LOST_LOOK_S:
+            looked_s = time.monotonic()
+            async with room.database.transaction() as session:
+                await _end_if_lost(session, app_run_id, own)
         await asyncio.sleep(_LOOK_S)
 
 
@@ -365,7 +386,7 @@ def _start_host(settings: Settings, app_run_id: UUID) -> None:
     """Start the process that runs the app, on its own: it outlives whoever asked for it."""
     settings.logs_dir.mkdir(parents=True, exist_ok=True)
     with (settings.logs_dir / "apps.log").open("ab") as file:
-        subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-m", "referee.apps.hosting", str(app_run_id)],
             stdin=subprocess.DEVNULL,
             stdout=file,
@@ -374,6 +395,8 @@ def _start_host(settings: Settings, app_run_id: UUID) -> None:
             cwd="/",
             env=_host_environment(settings, os.environ),
         )
+    # A parent that lives on has to take note of its end, or the kernel keeps a trace of it.
+    threading.Thread(target=process.wait, name=f"host of {app_run_id}", daemon=True).start()
 
 
 def _host_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:

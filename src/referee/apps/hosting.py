@@ -277,10 +277,10 @@ class _Host:
         )
         if state not in (AppRunState.starting.value, AppRunState.running.value):
             return False
-        now_s = time.monotonic()
-        if await count_live_leases(session, self.app_run_id):
-            self._held_s = now_s
-        is_wanted = now_s - self._held_s <= self.room.settings.app_linger_s
+        is_held = await count_live_leases(session, self.app_run_id) > 0
+        if is_held:
+            self._held_s = time.monotonic()
+        is_wanted = is_held or time.monotonic() - self._held_s <= self.room.settings.app_linger_s
         values: dict[str, object] = {"beat_at": text("clock_timestamp()")}
         if not is_wanted:
             values["state"] = AppRunState.stopping.value

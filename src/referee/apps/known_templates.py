@@ -31,15 +31,20 @@ from referee.foundation.store import (
 
 __all__ = [
     "KnownTemplate",
+    "ensure_template",
     "find_template",
     "get_template",
+    "import_library",
     "import_template",
+    "list_library",
     "list_templates",
     "load_template",
     "read_template_file",
 ]
 
 _MAX_BYTES: Final = 1_000_000
+_LIBRARY: Final = Path(__file__).parent / "template_library"
+"""Templates that come with Referee, one file for each slug."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,6 +89,37 @@ async def import_template(
             )
         ).scalar_one()
         return _view(row)
+
+
+def list_library() -> tuple[str, ...]:
+    """Return the slugs of the templates that come with Referee."""
+    return tuple(sorted(path.stem for path in _LIBRARY.glob("*.json")))
+
+
+async def import_library(
+    database: Database, artifacts: ArtifactStore, project_id: UUID
+) -> list[KnownTemplate]:
+    """Make the templates that come with Referee known, unless they are."""
+    documents = [await asyncio.to_thread((_LIBRARY / f"{slug}.json").read_bytes) for slug in list_library()]
+    return [await import_template(database, artifacts, project_id, document) for document in documents]
+
+
+async def ensure_template(
+    database: Database, artifacts: ArtifactStore, project_id: UUID, name: str
+) -> KnownTemplate:
+    """Return a template by its slug or id; one that comes with Referee is made known first if it is not.
+
+    Raises:
+        NotFound: Neither the project nor Referee has one of that name.
+    """
+    async with database.reading() as session:
+        is_known = (
+            not name.startswith("template_") and await find_template(session, project_id, name) is not None
+        )
+        if is_known or name not in list_library():
+            return await get_template(session, project_id, name)
+    document = await asyncio.to_thread((_LIBRARY / f"{name}.json").read_bytes)
+    return await import_template(database, artifacts, project_id, document)
 
 
 async def find_template(session: AsyncSession, project_id: UUID, slug: str) -> KnownTemplate | None:

@@ -81,7 +81,7 @@ def create_run_api(room: GetRoom) -> APIRouter:
 
 
 def _add_runs(router: APIRouter, room: GetRoom) -> None:
-    @router.get("/app-runs", tags=["app runs"])
+    @router.get("/app-runs", tags=["app runs"], name="list_app_runs")
     async def list_runs(
         request: Request,
         response: Response,
@@ -98,7 +98,7 @@ def _add_runs(router: APIRouter, room: GetRoom) -> None:
             )
         return answer_page(request, response, page, AppRunModel.of)
 
-    @router.post("/apps/{app_id}/runs", tags=["app runs"], status_code=202)
+    @router.post("/apps/{app_id}/runs", tags=["app runs"], status_code=202, name="start_app_run")
     async def start_run(
         app_id: AppId,
         principal: PrincipalParameter,
@@ -112,18 +112,18 @@ def _add_runs(router: APIRouter, room: GetRoom) -> None:
         response.headers["Location"] = f"/v1/app-runs/{run.app_run_id}"
         return AppRunModel.of(run)
 
-    @router.get("/app-runs/{app_run_id}", tags=["app runs"])
+    @router.get("/app-runs/{app_run_id}", tags=["app runs"], name="get_app_run")
     async def get_run(app_run_id: AppRunId, principal: PrincipalParameter) -> AppRunDetailModel:
         """Return a run with who holds it and which logs there are."""
         return AppRunDetailModel.build(*await read_run(room(), principal.project_id, app_run_id))
 
-    @router.post("/app-runs/{app_run_id}/stop", tags=["app runs"])
+    @router.post("/app-runs/{app_run_id}/stop", tags=["app runs"], name="stop_app_run")
     async def stop_run(app_run_id: AppRunId, principal: PrincipalParameter) -> AppRunModel:
         """Stop an app that people keep up, and wait for its end; refused with 409 while a tool uses it."""
         principal.require("write")
         return AppRunModel.of(await stop_app_run(room(), principal.project_id, app_run_id))
 
-    @router.get("/app-runs/{app_run_id}/logs/{component}", tags=["app runs"])
+    @router.get("/app-runs/{app_run_id}/logs/{component}", tags=["app runs"], name="get_app_run_log")
     async def get_log(
         app_run_id: AppRunId,
         component: ComponentParameter,

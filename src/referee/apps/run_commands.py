@@ -14,10 +14,11 @@ import typer
 if TYPE_CHECKING:
     from referee.apps.room import AppsRoom
     from referee.apps.runs import AppRun
+    from referee.foundation.jobs import JobEngine
     from referee.foundation.settings import Settings
     from referee.foundation.store import ArtifactStore, Database
 
-__all__ = ["AppsApplication", "add_run_commands", "template_app"]
+__all__ = ["AppsApplication", "add_run_commands", "run_with_apps", "template_app"]
 
 EXIT_FAILED = 12
 """Exit code: the app does not run."""
@@ -46,6 +47,10 @@ class AppsApplication(Protocol):
     @property
     def artifacts(self) -> ArtifactStore:
         """The artifact store."""
+
+    @property
+    def engine(self) -> JobEngine:
+        """The job engine of this process."""
 
     @property
     def apps(self) -> AppsRoom:
@@ -99,7 +104,7 @@ def run_command(
         return await wait_until_up(application.apps, project_id, run_id)
 
     try:
-        found = _run(ctx, project, run)
+        found = run_with_apps(ctx, project, run)
     except AppFailed as error:
         _tell_failure(error.explain(), error.lines, error.app_run_id)
         raise typer.Exit(EXIT_FAILED) from None
@@ -121,7 +126,7 @@ def stop_command(
         found = await find_app_run(application.apps, project_id, app_run)
         return await stop_app_run(application.apps, project_id, found.app_run_id)
 
-    stopped = _run(ctx, project, stop)
+    stopped = run_with_apps(ctx, project, stop)
     typer.echo(f"{stopped.name} is {stopped.state.value}.")
 
 
@@ -145,7 +150,7 @@ def status_command(
             page = await list_app_runs(session, project_id, is_live=True, limit=100)
         return list(page.items)
 
-    found = _run(ctx, project, read)
+    found = run_with_apps(ctx, project, read)
     if not found:
         typer.echo("No app is up.")
     for one in found:
@@ -172,26 +177,38 @@ def logs_command(
             for line in text.splitlines():
                 typer.echo(f"{name}  {line}")
 
-    _run(ctx, project, tell)
+    run_with_apps(ctx, project, tell)
 
 
 @template_app.command("import")
 def import_command(
     ctx: typer.Context,
-    files: Annotated[list[str], typer.Argument(help="JSON files.")],
+    files: Annotated[list[str] | None, typer.Argument(help="JSON files.")] = None,
+    has_library: Annotated[
+        bool, typer.Option("--library", help="Those that come with Referee, too.")
+    ] = False,
     project: ProjectOption = "default",
 ) -> None:
     """Make templates known."""
+    from referee.core.errors import InvalidInput
+
+    if not files and not has_library:
+        raise InvalidInput(
+            "template.file_missing", "No template was named.", "Name JSON files, or give --library."
+        )
 
     async def read(application: AppsApplication, project_id: UUID) -> None:
-        from referee.apps.known_templates import import_template, read_template_file
+        from referee.apps.known_templates import import_library, import_template, read_template_file
 
-        for name in files:
+        if has_library:
+            for known in await import_library(application.database, application.artifacts, project_id):
+                typer.echo(f"{known.slug}  {known.name}")
+        for name in files or ():
             document = await read_template_file(Path(name))
             known = await import_template(application.database, application.artifacts, project_id, document)
             typer.echo(f"{known.slug}  {known.name}")
 
-    _run(ctx, project, read)
+    run_with_apps(ctx, project, read)
 
 
 @template_app.command("list")
@@ -236,12 +253,20 @@ def list_command(
                 err=True,
             )
 
-    _run(ctx, project, read)
+    run_with_apps(ctx, project, read)
 
 
-def _run(
-    ctx: typer.Context, project: str, function: Callable[[AppsApplication, UUID], Awaitable[Value]]
+def run_with_apps(
+    ctx: typer.Context,
+    project: str,
+    function: Callable[[AppsApplication, UUID], Awaitable[Value]],
+    *,
+    is_worker: bool | None = False,
 ) -> Value:
+    """Open the application, call a function with the project's id, and return what it returned.
+
+    ``is_worker`` is that of ``open_application``: None carries out jobs when nobody else does.
+    """
     import asyncio
 
     from referee.foundation.access import get_project
@@ -249,7 +274,7 @@ def _run(
     open_application: _Open = ctx.obj
 
     async def run() -> Value:
-        async with open_application(is_worker=False) as application:
+        async with open_application(is_worker=is_worker) as application:
             owner = await get_project(application.database, project)
             return await function(application, owner.project_id)
 

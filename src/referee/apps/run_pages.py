@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Annotated, Final
 from uuid import UUID
@@ -21,6 +21,7 @@ from referee.apps.run_requests import DEFAULT_HOURS, start_app_run
 from referee.apps.running import stop_app_run
 from referee.apps.runs import AppLease, AppRun, list_app_runs
 from referee.core.errors import Conflict, InvalidInput, NotFound, RefereeError
+from referee.core.findings import JsonValue
 from referee.core.ids import format_id
 from referee.core.pages import DEFAULT_LIMIT, Page
 from referee.foundation.access import Principal
@@ -165,6 +166,7 @@ async def _show_run(
         "run": run,
         "label": format_id("app_run", app_run_id),
         "leases": leases,
+        "commands": [_fill_command(one) for one in run.components],
         "logs": await _read_logs(room, run, names),
         "logs_count": len(names),
         "is_ending": _is_ending(run, leases),
@@ -196,6 +198,19 @@ def _add_forms(router: APIRouter, room: GetRoom, judgements: AppJudgements) -> N
         except InvalidInput as error:
             return await _show_app_runs(request, room(), judgements, principal, app_id, None, error)
         return RedirectResponse(f"/ui/app-runs/{run.app_run_id}", 303)
+
+
+def _fill_command(component: Mapping[str, JsonValue]) -> str:
+    """Return the command of a component as it was started, as far as its address is known."""
+    words = component.get("command")
+    if not isinstance(words, list):
+        return ""
+    text = " ".join(map(str, words))
+    url, port = component.get("url"), component.get("port")
+    if not url or not port:
+        return text
+    host = str(url).removeprefix("http://").rpartition(":")[0]
+    return text.replace("{host}", host).replace("{port}", str(port))
 
 
 async def _read_logs(room: AppsRoom, run: AppRun, names: Sequence[str]) -> list[_ShownLog]:

@@ -37,7 +37,7 @@ async def read_app_source(
         InvalidInput: The path or its source is not usable.
     """
     settings = room.settings
-    location = locate_source(path, allowed_roots=settings.allowed_roots, model=model, number=number)
+    location = locate_source(path, allowed_roots=settings.source_roots, model=model, number=number)
     name = location.path.name or "root"
     if location.model is not None:
         name = f"{location.model}/app{location.number}"
@@ -69,7 +69,7 @@ async def find_app_run(room: AppsRoom, project_id: UUID, text: str) -> AppRun:
     async with room.database.reading() as session:
         if "/" not in text and "." not in text:
             return await get_app_run(session, project_id, parse_id(text, "app_run"))
-        location = locate_source(text, allowed_roots=room.settings.allowed_roots)
+        location = locate_source(text, allowed_roots=room.settings.source_roots)
         name = location.path.name or "root"
         if location.model is not None:
             name = f"{location.model}/app{location.number}"

@@ -31,6 +31,8 @@ __all__ = [
     "get_app",
     "list_apps",
     "locate_source",
+    "reserve_app",
+    "view_app",
 ]
 
 _MODEL_LAYOUTS: Final = (
@@ -104,16 +106,7 @@ def locate_source(
         )
     if model is None or number is None:
         return SourceLocation(path, *_recognise_app(path))
-    if not _MODEL_SLUG.match(model):
-        raise InvalidInput(
-            "app.model_invalid",
-            f"{model!r} is not a model slug.",
-            "Use at most 120 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
-        )
-    if not 1 <= number < 1_000_000:
-        raise InvalidInput(
-            "app.number_invalid", "An app's number is between 1 and 999999.", "Give such a number."
-        )
+    _check_app_name(model, number)
     return SourceLocation(path, model, number)
 
 
@@ -141,7 +134,47 @@ async def ensure_app(
         },
     )
     row = (await session.execute(statement.returning(AppRow))).scalar_one()
-    return _view(row)
+    return view_app(row)
+
+
+async def reserve_app(
+    session: AsyncSession, project_id: UUID, model: str, template_slug: str | None, number: int | None = None
+) -> App:
+    """Reserve an app's number, so that nobody else gets it: the next free one of the model, or ``number``.
+
+    One statement finds the number and takes it. Whoever takes the same one at the same moment waits for
+    the other's transaction, and tries the next. An app that has ``number`` already is returned, with its
+    template set. A new app has no folder yet: its path is empty.
+
+    Raises:
+        InvalidInput: The model's slug or the number is malformed.
+    """
+    _check_app_name(model, 1 if number is None else number)
+    free = select(func.coalesce(func.max(AppRow.number), 0) + 1).where(
+        AppRow.project_id == project_id, AppRow.model == model
+    )
+    while True:
+        statement = insert(AppRow).values(
+            app_id=new_id(),
+            project_id=project_id,
+            model=model,
+            template=template_slug,
+            number=free.scalar_subquery() if number is None else number,
+            path="",
+        )
+        names = ["project_id", "model", "number"]
+        if number is None:
+            statement = statement.on_conflict_do_nothing(index_elements=names)
+        else:
+            statement = statement.on_conflict_do_update(
+                index_elements=names,
+                set_={"template": func.coalesce(statement.excluded.template, AppRow.template)},
+            )
+        row = (
+            await session.execute(statement.returning(AppRow), execution_options={"populate_existing": True})
+        ).scalar_one_or_none()
+        if row is not None:
+            return view_app(row)
 
 
 async def get_app(session: AsyncSession, project_id: UUID, app_id: UUID) -> App:
@@ -153,7 +186,7 @@ async def get_app(session: AsyncSession, project_id: UUID, app_id: UUID) -> App:
     row = await session.get(AppRow, app_id)
     if row is None or row.project_id != project_id:
         raise NotFound("app.not_found", "There is no such app.", "List the apps with `referee app list`.")
-    return _view(row)
+    return view_app(row)
 
 
 async def list_apps(
@@ -183,7 +216,7 @@ async def list_apps(
     has_more = len(rows) > limit
     kept = rows[:limit]
     next_cursor = encode_cursor("apps", [kept[-1].model, kept[-1].number]) if has_more else None
-    return Page(tuple(_view(row) for row in kept), total_count, limit, next_cursor)
+    return Page(tuple(view_app(row) for row in kept), total_count, limit, next_cursor)
 
 
 async def count_apps(session: AsyncSession, project_id: UUID) -> int:
@@ -192,6 +225,19 @@ async def count_apps(session: AsyncSession, project_id: UUID) -> int:
         await session.scalar(select(func.count()).select_from(AppRow).where(AppRow.project_id == project_id))
         or 0
     )
+
+
+def _check_app_name(model: str, number: int) -> None:
+    if not _MODEL_SLUG.match(model):
+        raise InvalidInput(
+            "app.model_invalid",
+            f"{model!r} is not a model slug.",
+            "Use at most 120 letters, digits, dots, dashes and underscores, beginning with a letter or digit.",
+        )
+    if not 1 <= number < 1_000_000:
+        raise InvalidInput(
+            "app.number_invalid", "An app's number is between 1 and 999999.", "Give such a number."
+        )
 
 
 def _resolve_folder(text: str, roots: Sequence[Path]) -> Path:
@@ -258,5 +304,6 @@ def _recognise_app(path: Path) -> tuple[str | None, int | None]:
     return None, None
 
 
-def _view(row: AppRow) -> App:
+def view_app(row: AppRow) -> App:
+    """Return a row as a value."""
     return App(row.app_id, row.project_id, row.model, row.template, row.number, row.path, row.created_at)

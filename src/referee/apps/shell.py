@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from referee.apps import service
+from referee.apps.catalogue import count_models as count_known_models
+from referee.apps.generation.recording import LIVE_TOPIC
 from referee.apps.runs import list_app_runs
 from referee.core.errors import RefereeError
 from referee.foundation.access import Principal
@@ -27,6 +29,10 @@ def register_in_shell(shell: Shell, database: Callable[[], Database]) -> None:
         async with database().reading() as session:
             return (await list_app_runs(session, principal.project_id, is_live=True, limit=1)).total_count
 
+    async def count_models(principal: Principal) -> int:
+        async with database().reading() as session:
+            return await count_known_models(session, principal.project_id)
+
     async def find_apps(principal: Principal, text: str, limit: int) -> Sequence[JumpHit]:
         try:
             where = parse_filter(f'"{text}"', service.APP_FIELDS)
@@ -48,5 +54,10 @@ def register_in_shell(shell: Shell, database: Callable[[], Database]) -> None:
             "Analyse", "Running apps", "/ui/app-runs", icon="server", order=30, count=count_live_runs, key="r"
         )
     )
+    shell.navigation.register(
+        NavigationEntry("Analyse", "Models", "/ui/models", icon="flask", order=70, count=count_models)
+    )
+    shell.navigation.register(NavigationEntry("Analyse", "Templates", "/ui/templates", icon="file", order=80))
     shell.navigation.register_jump(find_apps)
     shell.live.register_topic("app_runs")
+    shell.live.register_topic(LIVE_TOPIC)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from datetime import datetime
 from uuid import UUID
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
+from sqlalchemy import BigInteger, CheckConstraint, ForeignKey, Index, UniqueConstraint, func, text
 from sqlalchemy.orm import Mapped, mapped_column
 
 from referee.core.findings import JsonValue
 from referee.foundation.store import Base
 
-__all__ = ["AppLeaseRow", "AppPortRow", "AppRow", "AppRunRow", "TemplateRow"]
+__all__ = ["AppLeaseRow", "AppPortRow", "AppRow", "AppRunRow", "GenerationRow", "ModelRow", "TemplateRow"]
 
 
 class TemplateRow(Base):
@@ -131,3 +131,105 @@ class AppPortRow(Base):
     port: Mapped[int] = mapped_column(primary_key=True)
     app_run_id: Mapped[UUID] = mapped_column(ForeignKey("app_runs.app_run_id"))
     component: Mapped[str]
+
+
+class ModelRow(Base):
+    """A language model that may write apps: what it is called and what it costs."""
+
+    __tablename__ = "models"
+    __table_args__ = (
+        UniqueConstraint("project_id", "slug"),
+        CheckConstraint(
+            "input_usd_per_mtok >= 0 AND output_usd_per_mtok >= 0 AND context_tokens >= 1",
+            name="numbers_range",
+        ),
+    )
+
+    model_id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"))
+    slug: Mapped[str]
+    """As in the folders of its apps."""
+    name: Mapped[str]
+    """For people."""
+    provider: Mapped[str]
+    model_name: Mapped[str]
+    """As the endpoint calls it."""
+    input_usd_per_mtok: Mapped[float | None]
+    """US dollars for a million tokens of prompts; null: not known."""
+    output_usd_per_mtok: Mapped[float | None]
+    context_tokens: Mapped[int | None]
+    """Tokens of prompt and answer together that it takes."""
+    source: Mapped[str]
+    """What it was read from, such as ``csv`` or ``openrouter``."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class GenerationRow(Base):
+    """One writing of one app by one model: a version of the app."""
+
+    __tablename__ = "generations"
+    __table_args__ = (
+        UniqueConstraint("app_id", "version"),
+        CheckConstraint(
+            "state IN ('queued', 'running', 'succeeded', 'failed', 'cancelled')", name="state_known"
+        ),
+        CheckConstraint("(state = 'failed') = (failure IS NOT NULL)", name="failure_when_failed"),
+        CheckConstraint(
+            "(state IN ('succeeded', 'failed', 'cancelled')) = (finished_at IS NOT NULL)",
+            name="finished_at_when_ended",
+        ),
+        CheckConstraint("state <> 'succeeded' OR source_sha256 IS NOT NULL", name="source_when_succeeded"),
+        CheckConstraint("version >= 1", name="version_positive"),
+        Index(
+            "uq_generations__live",
+            "app_id",
+            unique=True,
+            postgresql_where=text("state IN ('queued', 'running')"),
+        ),
+        Index(
+            "ix_generations__project_id_created_at", "project_id", text("created_at DESC"), "generation_id"
+        ),
+        Index("ix_generations__finished_at", text("finished_at DESC")),
+    )
+
+    generation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"))
+    app_id: Mapped[UUID] = mapped_column(ForeignKey("apps.app_id"))
+    job_id: Mapped[UUID | None]
+    """The job that carries it out; null when a job of another room does."""
+    model: Mapped[str]
+    """Slug of the model, as in the app."""
+    template_id: Mapped[UUID] = mapped_column(ForeignKey("templates.template_id"))
+    version: Mapped[int]
+    """Of the app, from 1."""
+    state: Mapped[str] = mapped_column(default="queued", server_default=text("'queued'"))
+    stage: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    """What it is busy with, or where it ended."""
+    failure: Mapped[str | None]
+    reason: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    """One sentence: why it is in its state."""
+    seed: Mapped[int | None] = mapped_column(BigInteger)
+    temperature: Mapped[float]
+    prompt_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    completion_tokens: Mapped[int] = mapped_column(BigInteger, default=0, server_default=text("0"))
+    cost_usd: Mapped[float | None]
+    """Null when the model has no prices."""
+    held_usd: Mapped[float] = mapped_column(default=0.0, server_default=text("0"))
+    """The most that the request on its way can cost: several generations cannot overdraw a budget together."""
+    calls_count: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Requests that were sent, retries included."""
+    calls_json: Mapped[list[JsonValue]] = mapped_column(server_default=text("'[]'::jsonb"))
+    """Each answer with the artifacts of its prompt and its text, written before the next is asked for."""
+    findings_json: Mapped[list[JsonValue]] = mapped_column(server_default=text("'[]'::jsonb"))
+    """What was noticed about the code: packages that do not exist, refused paths, and so on."""
+    files_count: Mapped[int | None]
+    source_sha256: Mapped[str | None] = mapped_column(ForeignKey("artifacts.sha256"))
+    """Artifact with a tar of the files."""
+    record_sha256: Mapped[str | None] = mapped_column(ForeignKey("artifacts.sha256"))
+    """Artifact with the record: prompts, replies, tokens, cost, files and findings."""
+    traceparent: Mapped[str]
+    """W3C trace context that its calls belong to."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]

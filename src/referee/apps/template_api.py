@@ -43,7 +43,7 @@ _DOCUMENT = {
 def add_template_routes(router: APIRouter, room: GetRoom) -> None:
     """Add the routes of templates."""
 
-    @router.get("/templates", tags=["templates"])
+    @router.get("/templates", tags=["templates"], name="list_templates")
     async def list_known(
         request: Request,
         response: Response,
@@ -56,7 +56,13 @@ def add_template_routes(router: APIRouter, room: GetRoom) -> None:
             page = await list_templates(session, principal.project_id, cursor=cursor, limit=limit)
         return answer_page(request, response, page, TemplateModel.model_validate)
 
-    @router.post("/templates", tags=["templates"], status_code=201, openapi_extra={"requestBody": _DOCUMENT})
+    @router.post(
+        "/templates",
+        tags=["templates"],
+        status_code=201,
+        name="import_template",
+        openapi_extra={"requestBody": _DOCUMENT},
+    )
     async def import_document(
         request: Request, response: Response, principal: PrincipalParameter
     ) -> TemplateModel:
@@ -70,7 +76,7 @@ def add_template_routes(router: APIRouter, room: GetRoom) -> None:
         response.headers["Location"] = f"/v1/templates/{known.template_id}"
         return TemplateModel.model_validate(known)
 
-    @router.get("/templates/{template}", tags=["templates"])
+    @router.get("/templates/{template}", tags=["templates"], name="get_template")
     async def get_known(template: str, principal: PrincipalParameter) -> TemplateDetailModel:
         """Return a template by its id, or the latest version by its slug, with what it asks for."""
         async with room().database.reading() as session:

@@ -237,6 +237,55 @@ class Settings(BaseSettings):
         description="Times a question is sent when the judge's server is busy, failing or not there.",
     )
 
+    generator_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@?#/]+[^\s@?#]*$",
+        description="Address of an OpenAI-compatible API whose language models write apps, such as "
+        "http://127.0.0.1:8080/v1; without it no app is generated.",
+    )
+    generator_api_key: SecretStr | None = Field(
+        default=None, description="Key of the generator's server; without it none is sent."
+    )
+    generator_timeout_s: float = Field(
+        default=600.0, ge=1.0, le=7200.0, description="Seconds one answer of a generating model may take."
+    )
+    generator_max_tokens_count: int = Field(
+        default=32_000,
+        ge=256,
+        le=1_000_000,
+        description="Tokens one answer of a generating model may have; a longer one is continued.",
+    )
+    generator_budget_usd: float | None = Field(
+        default=None,
+        ge=0.0,
+        le=1_000_000.0,
+        description="US dollars that the generations of one project may cost in 24 hours; a request that could "
+        "cost more than is left is not sent. Without it nothing is limited.",
+    )
+    generator_requests_per_minute_count: int = Field(
+        default=10,
+        ge=1,
+        le=100_000,
+        description="Requests one process sends to the generator's server in a minute.",
+    )
+    generator_max_attempts_count: int = Field(
+        default=4,
+        ge=1,
+        le=20,
+        description="Times a request is sent when the generator's server is busy, failing or not there.",
+    )
+    generator_pypi_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@?#/]+[^\s@?#]*$",
+        description="Address of a Python package index (the simple API) that is asked whether a package exists "
+        "which a generated app needs and nobody knows; without it none is asked.",
+    )
+    generator_npm_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://[^\s@?#/]+[^\s@?#]*$",
+        description="Address of an npm registry that is asked in the same way; without it none is asked.",
+    )
+
     log_format: Literal["console", "json"] = Field(
         default="console",
         description="Form of the log on standard error: for people, or one JSON object a line.",
@@ -269,7 +318,10 @@ class Settings(BaseSettings):
             raise ValueError("must be given together with judge_url")
         return value
 
-    @field_validator("database_url", "judge_url", "judge_api_key", mode="before")
+    @field_validator(
+        "database_url", "judge_url", "judge_api_key", "generator_url", "generator_api_key", "generator_budget_usd",
+        "generator_pypi_url", "generator_npm_url", mode="before",
+    )  # fmt: skip
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
         return None if isinstance(value, str) and not value.strip() else value
@@ -309,6 +361,16 @@ class Settings(BaseSettings):
     def app_runs_dir(self) -> Path:
         """Folder of running apps: their workspaces and logs."""
         return self.home / "running"
+
+    @property
+    def source_roots(self) -> list[Path]:
+        """Folders below which sources may lie: the allowed ones and that of generated apps; empty allows any."""
+        return [*self.allowed_roots, self.generated_dir] if self.allowed_roots else []
+
+    @property
+    def generated_dir(self) -> Path:
+        """Folder of generated apps, as ``apps/<model>/app<number>``."""
+        return self.home / "generated"
 
     @property
     def app_environments_dir(self) -> Path:

@@ -171,8 +171,9 @@ class RawOutput:
     @property
     def truncated(self) -> frozenset[str]:
         """Names of the streams that were cut."""
+        # By name: streams that lie in a file are then in memory one at a time.
         return frozenset(
-            name for name, data in self.streams.items() if self.total_bytes.get(name, 0) > len(data)
+            name for name in self.streams if self.total_bytes.get(name, 0) > len(self.streams[name])
         )
 
 

@@ -336,5 +336,5 @@ def _build_notices(unreadable: Mapping[str, str], suppressed_count: int) -> tupl
     if unreadable:
         notices.append(f"{len(unreadable)} files could not be parsed.")
     if suppressed_count:
-        notices.append(f"{suppressed_count} findings are on lines whose comments ask eslint to be silent.")
+        notices.append(f"Findings on lines whose comments ask eslint to be silent: {suppressed_count}.")
     return tuple(notices)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
+from referee.core.vocabulary import Service
 from referee.foundation.web.answers import PrincipalParameter
 from referee.foundation.web.lists import Column, Row
 from referee.foundation.web.navigation import NavigationEntry
@@ -28,6 +30,10 @@ _COLUMNS = (
     Column("runs", "Runs"),
     Column("licence", "Licence", is_optional=True),
 )
+_SERVICES: Final = (Service.static, Service.dynamic, Service.performance, Service.ai)
+"""In the order they are shown."""
+_PROFILES: Final = ("quick", "deep")
+"""Profiles that take the preset of their name."""
 _NEEDS: Final[Mapping[SubjectNeed, str]] = {
     "source": "source",
     "running_app": "the running app",
@@ -42,7 +48,9 @@ def create_pages(inspector: ToolInspector) -> APIRouter:
     @router.get("/ui/tools")
     async def show_tools(request: Request, principal: PrincipalParameter) -> Response:
         del principal  # the catalogue is the same for everybody who may ask
-        descriptions = sorted(describe_tools(), key=lambda one: (one.service.value, not one.is_default))
+        descriptions = sorted(
+            describe_tools(), key=lambda one: (_SERVICES.index(one.service), not one.is_default)
+        )
         found = await inspector.inspect_all([one.name for one in descriptions])
         services: dict[str, list[Row]] = {}
         for one in descriptions:
@@ -71,10 +79,12 @@ def create_pages(inspector: ToolInspector) -> APIRouter:
                     "parameter": parameter,
                     "default": _show(parameter.default),
                     "allowed": _describe_allowed(parameter),
+                    "example": _build_example(parameter),
                     "presets": _in_presets(description.presets, parameter.name),
                 }
                 for parameter in description.parameters
             ],
+            "presets": _describe_presets(description),
         }
         return await render_page(
             request,
@@ -114,15 +124,37 @@ def _build_row(description: ToolDescription, found: Inspection) -> Row:
 def _describe_runs(description: ToolDescription) -> str:
     if description.needs != "source":
         return "in the profile deep, or when it or its service is named"
-    return "by default" if description.is_default else "in the profile deep, or when it is named"
+    return "by default" if description.is_default else "when it is named"
 
 
 def _in_presets(presets: Mapping[str, Mapping[str, ParameterValue]], name: str) -> dict[str, str]:
     return {preset: _show(values[name]) for preset, values in presets.items() if name in values}
 
 
+def _describe_presets(description: ToolDescription) -> str:
+    """Return how a person chooses one of the presets; empty when there is no choice."""
+    if description.service is Service.performance:
+        return f"--load chooses a preset: {', '.join(description.presets)}." if description.presets else ""
+    chosen = [f"--profile {name}" for name in _PROFILES if description.presets.get(name)]
+    return (
+        f"{' and '.join(chosen)} {'take' if len(chosen) > 1 else 'takes'} the preset of that name."
+        if chosen
+        else ""
+    )
+
+
 def _show(value: ParameterValue) -> str:
+    """Return a value as it is written behind ``--set``: words as they are, lists and objects as JSON."""
+    if isinstance(value, str) and value:
+        return value
     return json.dumps(list(value) if isinstance(value, tuple) else value, ensure_ascii=False)
+
+
+def _build_example(parameter: Parameter) -> str:
+    """Return a value that may stand behind ``--set``, quoted for a shell."""
+    if parameter.type == "array":
+        return shlex.quote(json.dumps(list(parameter.options[:1]) or ["tests"]))
+    return shlex.quote(_show(parameter.default))
 
 
 def _describe_allowed(parameter: Parameter) -> str:

@@ -198,7 +198,7 @@ class SemgrepTool:
         suppressed_count = sum(finding.suppression is not None for finding in findings)
         if suppressed_count:
             notices.append(
-                f"{suppressed_count} findings are on lines whose comments ask semgrep to be silent."
+                f"Findings on lines whose comments ask semgrep to be silent: {suppressed_count}."
             )
         return ToolReport(
             findings=tuple(sorted(findings, key=compute_place_key)),

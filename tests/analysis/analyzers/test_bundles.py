@@ -73,6 +73,17 @@ def test_output_comes_back_with_the_plan_of_the_reader() -> None:
     assert unpack(pack(output)) == ToolOutput(raw=make_raw(), plan=PLAN, version="1.9", app_lost="It fell.")
 
 
+def test_only_what_belongs_to_the_machine_is_taken_from_the_plan_of_the_writer() -> None:
+    theirs = ToolPlan(parameters={}, details={"root": "/there/source", "groups": ["theirs"]})
+    ours = ToolPlan(parameters={}, files=("x.py",), details={"root": "/here/source", "groups": ["ours"]})
+    file = io.BytesIO(pack(ToolOutput(raw=make_raw(), plan=theirs)))
+    output = read_bundle(file, TOOL_RUN_ID, ours, stream_max_bytes=LIMIT_BYTES)
+    assert output.plan == ToolPlan(
+        parameters={}, files=("x.py",), details={"root": "/there/source", "groups": ["ours"]}
+    )
+    assert unpack(pack(ToolOutput(raw=make_raw(), plan=theirs))).plan == PLAN
+
+
 def test_refusal_comes_back() -> None:
     output = ToolOutput(outcome=Outcome.unavailable, reason="There is no nmap.", version=None)
     assert unpack(pack(output)) == output
@@ -133,6 +144,8 @@ def test_stream_over_the_limit_is_refused_by_name() -> None:
         {"raw": 5},
         {"reason": "x" * 5_000},
         {"version": 3},
+        {"details": {"root": "/" * 5_000}},
+        {"details": {"a": "1", "b": "2", "c": "3"}},
         {"tool_run_id": None},
     ],
 )

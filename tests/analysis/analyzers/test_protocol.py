@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from referee.analysis.analyzers.protocol import (
     MAX_MESSAGE_BYTES,
     Chunk,
+    ResultOffer,
     StatusUpdate,
     parse_envelope,
     read_data,
@@ -74,13 +75,32 @@ def test_message_over_the_limit_is_refused_before_it_is_parsed() -> None:
 
 @pytest.mark.parametrize(
     ("field", "value"),
-    [("offset", -1), ("length", 0), ("length", 1 << 30), ("sha256", "A" * 64), ("transfer_id", "../x")],
+    [
+        ("offset", -1),
+        ("length", 0),
+        ("length", 1 << 30),
+        ("crc32", -1),
+        ("crc32", 1 << 32),
+        ("transfer_id", "../x"),
+    ],
 )
 def test_chunk_with_a_number_out_of_range_is_refused_by_name(field: str, value: object) -> None:
-    data = {"transfer_id": str(UUID(int=1)), "offset": 0, "length": 5, "sha256": "0" * 64, field: value}
+    data = {"transfer_id": str(UUID(int=1)), "offset": 0, "length": 5, "crc32": 0, field: value}
     envelope = parse_envelope(json.dumps({"type": "result_chunk", "id": "1", "timestamp": "", "data": data}))
     with pytest.raises(InvalidInput, match=field):
         read_data(envelope, Chunk)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("sha256", "A" * 64), ("sha256", "0" * 63), ("total_bytes", -1), ("total_bytes", 1 << 41)],
+)
+def test_offer_with_a_number_out_of_range_is_refused_by_name(field: str, value: object) -> None:
+    ids = {"transfer_id": str(UUID(int=1)), "tool_run_id": str(UUID(int=2))}
+    data = {**ids, "total_bytes": 5, "sha256": "0" * 64, field: value}
+    message = {"type": "static_analysis_result", "id": "1", "timestamp": "", "data": data}
+    with pytest.raises(InvalidInput, match=field):
+        read_data(parse_envelope(json.dumps(message)), ResultOffer)
 
 
 @given(st.binary(max_size=300))

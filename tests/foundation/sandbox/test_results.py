@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -31,6 +34,33 @@ async def test_death_by_signal_is_reported_as_such(bench: Bench, method: str) ->
     result = await bench.shell("kill -SEGV $$")
     assert (result.end, result.exit_code, result.signal) == ("signaled", None, 11)
     assert "signal 11" in result.reason
+
+
+async def test_kill_from_outside_is_reported_as_a_signal_also_of_the_sandbox_itself(
+    bench: Bench, method: str
+) -> None:
+    running = asyncio.create_task(bench.shell("sleep 61.25; true"))
+    async with asyncio.timeout(20):
+        while not list_processes_of("sleep\x0061.25"):
+            await asyncio.sleep(0.01)
+    for pid in list_processes_of("61.25"):
+        with contextlib.suppress(ProcessLookupError):  # it ended with the one before
+            os.kill(pid, signal.SIGKILL)
+
+    result = await running
+
+    assert (result.end, result.signal) == ("signaled", 9)
+    assert "signal 9" in result.reason
+
+
+def list_processes_of(word: str) -> list[int]:
+    """Return our descendants whose command line holds a word."""
+    found = []
+    for pid in list_descendants(os.getpid()):
+        with contextlib.suppress(OSError):
+            if word.encode() in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 async def test_standard_input_arrives_whole(bench: Bench, method: str) -> None:

@@ -18,6 +18,7 @@ from referee.foundation.web.charts import (
     render_timeline,
 )
 from referee.foundation.web.code import render_code
+from referee.foundation.web.formats import format_duration
 
 amounts = st.floats(0, 1e12, allow_nan=False)
 
@@ -118,3 +119,26 @@ def test_a_minified_line_is_cut_and_says_so() -> None:
 
 def test_hostile_code_is_made_visible() -> None:
     assert "⟨U+202E⟩" in render_code("a = 1 # \u202e", path="a.py")
+
+
+@given(st.lists(st.text("abcdefgh", max_size=60), min_size=1, max_size=4), st.floats(1, 1e5))
+def test_no_label_or_value_of_a_chart_reaches_over_its_edge(labels: list[str], seconds: float) -> None:
+    spans = [Span(label, 0, seconds) for label in labels]
+    for svg in (
+        render_timeline("T", spans, total_s=seconds, format_value=format_duration),
+        render_bar_chart(
+            "T", [Bar(label, (Segment("n", seconds),)) for label in labels], format_value=format_duration
+        ),
+    ):
+        texts = re.findall(r'class="chart-(label|value)[^"]*" x="([\d.]+)"[^>]*>([^<]*)', svg)
+        assert len(texts) == 2 * len(labels)
+        room = {"label": lambda x: x, "value": lambda x: 480 - x}
+        assert all(len(text) * 7 <= room[kind](float(x)) for kind, x, text in texts)
+
+
+def test_words_under_a_timeline_do_not_run_into_each_other() -> None:
+    spans = [Span("requirements-scanner", 0, 265)]
+    svg = render_timeline("T", spans, total_s=265, format_value=format_duration)
+    ticks = re.findall(r'class="chart-tick[^"]*" x="([\d.]+)"[^>]*>([^<]*)', svg)
+    assert [text for _, text in ticks] == ["0 ms", "2 min 12 s", "4 min 25 s"]
+    assert float(ticks[2][0]) - float(ticks[1][0]) > len("2 min 12 s") * 7

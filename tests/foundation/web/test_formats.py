@@ -106,3 +106,24 @@ def test_counts_have_separators() -> None:
 
 def test_ids_are_told_apart_by_their_last_digits() -> None:
     assert formats.shorten_id("analysis_0199a1b2c3d47e5f8a9b0c1d2e3f4a5b") == "2e3f4a5b"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.5, "500 ms"), (90, "1 min 30 s"), (120, "2 min"), (1_800, "30 min"), (7_200, "2 h"), (86_400, "1 d")],
+)
+def test_period_has_no_rest_of_nothing(seconds: float, text: str) -> None:
+    assert formats.format_period(seconds) == text
+
+
+def test_words_keep_abbreviations_and_headings_change_only_their_first_letter() -> None:
+    assert [formats.format_words(word) for word in ("ai", "not_applicable", "")] == [
+        "AI",
+        "not applicable",
+        "",
+    ]
+    assert [formats.format_heading(word) for word in ("AI tools", "static tools", "")] == [
+        "AI tools",
+        "Static tools",
+        "",
+    ]

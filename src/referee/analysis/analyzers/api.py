@@ -27,7 +27,7 @@ from referee.foundation.web.answers import PrincipalParameter
 __all__ = ["CONNECT_PATH", "AnalyzersModel", "create_api"]
 
 CONNECT_PATH: Final = "/v1/analyzers/connect"
-_PIECE_BYTES: Final = 1 << 18
+_PIECE_BYTES: Final = 1 << 20
 _CONTENT_RANGE: Final = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})")
 _DIGEST: Final = re.compile(r"sha-256=([A-Za-z0-9+/]{43}=)", re.IGNORECASE)
 

@@ -6,15 +6,18 @@
 
 Numbers are big-endian. The analyzer writes one file for each tool run; the server reads it back
 with a bound on every number, and takes nothing from it but the output: findings are read out of
-it by the server's own parser.
+it by the server's own parser. Streams stay in the file until they are asked for, so that a large
+result is in memory one stream at a time.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict
+import os
+import threading
+from collections.abc import Iterator, Mapping
+from dataclasses import asdict, replace
 from typing import Annotated, BinaryIO, Final, Literal
 from uuid import UUID
 
@@ -34,6 +37,9 @@ _STREAM_ALLOWANCES: Final = 8
 """Streams of the largest size that one result may hold together; a tool has two large ones at most."""
 _PIECE_BYTES: Final = 1 << 20
 _MAX_COUNT: Final = 1 << 48
+
+_OF_THE_MACHINE: Final = ("root", "advisories_digest")
+"""Details of a plan that differ between machines. Output tells of the analyzer's, so the parser must know those."""
 
 _REFUSABLE: Final = (
     Outcome.not_applicable.value,
@@ -88,6 +94,7 @@ class _Header(_Form):
     outcome: str
     reason: Sentence
     app_lost: Sentence
+    details: Annotated[dict[str, Sentence], Field(max_length=len(_OF_THE_MACHINE))]
     raw: _RawHeader | None
 
 
@@ -127,9 +134,10 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
     """Return the output in a bundle.
 
     Args:
-        file: Where it is read from.
+        file: Where it is read from; its streams are read when they are asked for, so it stays open until then.
         tool_run_id: Whose output it must be.
-        plan: The plan to read it by, made here and not taken from the file.
+        plan: The plan to read it by, made here; from the file it takes only where the subject lay, as a
+            prefix of names that the tool printed, and which advisories were there.
         stream_max_bytes: Bytes that one stream may have.
 
     Raises:
@@ -145,7 +153,7 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
         if header.raw is None
         else ToolOutput(
             raw=_read_raw(file, header.raw, stream_max_bytes),
-            plan=plan,
+            plan=_move_plan(plan, header.details),
             version=header.version,
             app_lost=header.app_lost,
         )
@@ -153,6 +161,37 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
     if file.read(1):
         raise BundleInvalid("There are bytes after its end.")
     return output
+
+
+class _KeptStreams(Mapping[str, bytes]):
+    """Streams in a file, each read whenever it is asked for."""
+
+    def __init__(self, file: BinaryIO, places: Mapping[str, tuple[int, int]]) -> None:
+        self._file = file
+        self._places = places
+        """Offset and length by name."""
+        self._reading = threading.Lock()  # several threads may ask, and the file has one position
+
+    def __getitem__(self, name: str) -> bytes:
+        offset, length = self._places[name]
+        with self._reading:
+            self._file.seek(offset)
+            return _read_exactly(self._file, length)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._places
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._places)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+
+def _move_plan(plan: ToolPlan, details: Mapping[str, str]) -> ToolPlan:
+    """Return a plan as it was on the machine where the tool ran."""
+    moved = {name: details[name] for name in _OF_THE_MACHINE if name in details and name in plan.details}
+    return replace(plan, details={**plan.details, **moved})
 
 
 def _read_refusal(header: _Header) -> ToolOutput:
@@ -171,10 +210,10 @@ def _read_raw(file: BinaryIO, header: _RawHeader, stream_max_bytes: int) -> RawO
             f"Its stream {largest.name} has {largest.size_bytes:,} bytes, and at most {stream_max_bytes:,} are"
             " taken (REFEREE_RAW_OUTPUT_MAX_BYTES)."
         )
-    data = {stream.name: _read_stream(file, stream) for stream in header.streams}
+    places = {stream.name: _skip_stream(file, stream) for stream in header.streams}
     isolation = header.isolation
     return RawOutput(
-        streams=data,
+        streams=_KeptStreams(file, places),
         total_bytes={stream.name: stream.total_bytes for stream in header.streams},
         end=header.end,
         exit_code=header.exit_code,
@@ -201,11 +240,16 @@ def _read_header(file: BinaryIO) -> _Header:
         raise BundleInvalid(f"Its header cannot be understood ({where}: {first['msg']}).") from error
 
 
-def _read_stream(file: BinaryIO, stream: _StreamHeader) -> bytes:
+def _skip_stream(file: BinaryIO, stream: _StreamHeader) -> tuple[int, int]:
+    """Pass a stream over. Returns its offset and length."""
     length = int.from_bytes(_read_exactly(file, 8), "big")
     if length != stream.size_bytes or stream.total_bytes < length:
         raise BundleInvalid(f"Its stream {stream.name} has another length than its header says.")
-    return _read_exactly(file, length)
+    offset = file.tell()
+    if length:  # its last byte must be there
+        file.seek(length - 1, os.SEEK_CUR)
+        _read_exactly(file, 1)
+    return offset, length
 
 
 def _read_exactly(file: BinaryIO, count: int) -> bytes:
@@ -222,8 +266,14 @@ def _describe(tool_run_id: UUID, output: ToolOutput) -> Mapping[str, object]:
         "outcome": output.outcome.value,
         "reason": output.reason[:4_000],
         "app_lost": output.app_lost[:4_000],
+        "details": _list_details(output.plan),
         "raw": None if output.raw is None else _describe_raw(output.raw),
     }
+
+
+def _list_details(plan: ToolPlan | None) -> Mapping[str, str]:
+    details = {} if plan is None else plan.details
+    return {name: str(details[name]) for name in _OF_THE_MACHINE if name in details}
 
 
 def _describe_raw(raw: RawOutput) -> Mapping[str, object]:

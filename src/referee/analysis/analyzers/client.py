@@ -61,6 +61,7 @@ __all__ = [
     "Execute",
     "Report",
     "ServerAddress",
+    "check_server",
 ]
 
 Report: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -74,6 +75,9 @@ _LEAVE_S: Final = 10.0
 """At a stop, for results that wait and the farewell."""
 CUTS_BEFORE_PUT_COUNT: Final = 3
 """Hand-overs of one result that the connection did not survive before HTTP is tried."""
+
+_CONNECTION_ERRORS: Final = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError, InvalidInput)
+"""After these another try may succeed."""
 
 log = structlog.get_logger("referee.analyzers")
 
@@ -222,36 +226,31 @@ class AnalyzerClient:
         failures_count = 0
         try:
             while not stop.is_set():
-                started_s = time.monotonic()
+                started_s, why = time.monotonic(), "The server closed it."
                 try:
-                    async with self._connect() as connection:
+                    async with _connect(self._server) as connection:
                         await self._serve(connection, stop)
-                except (OSError, ConnectionClosed, InvalidHandshake, TimeoutError, InvalidInput) as error:
+                except _CONNECTION_ERRORS as error:
                     _raise_refusal(error)
-                    log.info("analyzer.connection_lost", error=f"{type(error).__name__}: {error}"[:300])
+                    why = f"{type(error).__name__}: {error}"[:300]
                 if stop.is_set():
                     break
                 failures_count = (
                     1 if time.monotonic() - started_s > self._backoff.longest_s else failures_count + 1
                 )
+                pause_s = self._backoff.pause_s(failures_count)
+                log.warning(
+                    "analyzer.not_connected",
+                    server=self._server.http_url,
+                    reason=why,
+                    next_try_s=round(pause_s, 1),
+                )
                 with suppress(TimeoutError):
-                    async with asyncio.timeout(self._backoff.pause_s(failures_count)):
+                    async with asyncio.timeout(pause_s):
                         await stop.wait()
         finally:
             await self._end_work()
-
-    @asynccontextmanager
-    async def _connect(self) -> AsyncIterator[ClientConnection]:
-        async with connect(
-            self._server.websocket_url,
-            additional_headers=self._server.headers,
-            user_agent_header=f"referee-analyzer/{__version__}",
-            compression=None,
-            max_size=MAX_MESSAGE_BYTES,
-            open_timeout=_OPEN_S,
-            close_timeout=2.0,
-        ) as connection:
-            yield connection
+            log.info("analyzer.stopped", waiting_results_count=len(self._waiting))
 
     async def _serve(self, connection: ClientConnection, stop: asyncio.Event) -> None:
         """Use one connection until it ends or the analyzer is to stop."""
@@ -308,7 +307,13 @@ class AnalyzerClient:
         ack = read_data(answer, ConnectionAck)
         for request_id in ack.forget:
             self._drop(request_id)
-        log.info("analyzer.registered", server=self._server.http_url, connection_id=str(ack.connection_id))
+        log.info(
+            "analyzer.connected",
+            server=self._server.http_url,
+            name=self._profile.name,
+            services=[service.value for service in self._profile.services],
+            waiting_results_count=len(self._waiting),
+        )
         return ack
 
     async def _read(self, connection: ClientConnection) -> None:
@@ -343,8 +348,13 @@ class AnalyzerClient:
         orders = [order for order in request.tool_runs if order.tool_run_id not in here]
         if not orders:
             return
+        told = {"request_id": str(request.request_id), "service": request.service.value}
+        log.info(
+            "request.taken", **told, subject=request.subject[:100], tools=[order.tool for order in orders]
+        )
 
         async def report(tool: str, message: str) -> None:
+            log.info("request.progressed", **told, tool=tool, stage=message)
             await self._say(request.request_id, "running", tool, message)
 
         try:
@@ -352,13 +362,19 @@ class AnalyzerClient:
                 request.model_copy(update={"tool_runs": orders}), report
             ):
                 result = await asyncio.to_thread(self._keep, request, order, output)
+                del output  # it is on disk now, and may be large
                 self._waiting[result.transfer_id] = result
                 self._has_result.set()
+                log.info("result.kept", **told, tool=order.tool, total_bytes=result.total_bytes)
+            log.info("request.finished", **told)
+        except asyncio.CancelledError:
+            log.info("request.stopped", **told)
+            raise
         except RefereeError as error:
-            log.warning("request.failed", request_id=str(request.request_id), code=error.code)
+            log.warning("request.failed", **told, code=error.code, reason=str(error)[:300])
             await self._say(request.request_id, "failed", "", str(error))
         except Exception as error:
-            log.exception("request.crashed", request_id=str(request.request_id))
+            log.exception("request.crashed", **told)
             await self._say(request.request_id, "failed", "", f"The analyzer failed: {type(error).__name__}.")
 
     def _keep(self, request: AnalyzeRequest, order: ToolRunOrder, output: ToolOutput) -> SpooledResult:
@@ -465,17 +481,48 @@ class AnalyzerClient:
         }
 
 
+async def check_server(server: ServerAddress) -> None:
+    """Ask the server whether it accepts the key; one that cannot be reached now may do so later.
+
+    Raises:
+        Unauthorized: The server does not know the key.
+        Forbidden: The key may not do this.
+    """
+    try:
+        async with _connect(server):
+            pass
+    except _CONNECTION_ERRORS as error:
+        _raise_refusal(error)
+        log.warning("analyzer.server_unreachable", server=server.http_url, reason=str(error)[:300])
+
+
+@asynccontextmanager
+async def _connect(server: ServerAddress) -> AsyncIterator[ClientConnection]:
+    async with connect(
+        server.websocket_url,
+        additional_headers=server.headers,
+        user_agent_header=f"referee-analyzer/{__version__}",
+        compression=None,
+        max_size=MAX_MESSAGE_BYTES,
+        open_timeout=_OPEN_S,
+        close_timeout=2.0,
+    ) as connection:
+        yield connection
+
+
 def _raise_refusal(error: Exception) -> None:
     """Give up where trying again cannot help: the server does not accept the key."""
     if not isinstance(error, InvalidStatus):
         return
     if error.response.status_code == httpx.codes.UNAUTHORIZED:
         raise Unauthorized(
-            "analyzer.key_refused", "The server does not know the key.", "Set REFEREE_ANALYZER_KEY."
+            "analyzer.key_refused",
+            "The server does not know the key.",
+            "Make one there with `referee key create NAME --scope write`, and set REFEREE_ANALYZER_KEY to it.",
         ) from error
     if error.response.status_code == httpx.codes.FORBIDDEN:
         raise Forbidden(
             "analyzer.key_insufficient",
             "The server does not let this key run an analyzer.",
-            "Make one with `referee key create NAME --scope write`.",
+            "Make one there with `referee key create NAME --scope write`.",
         ) from error

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     import asyncio
     from uuid import UUID
 
+    from referee.analysis.analyzers.client import ServerAddress
+    from referee.analysis.analyzers.protocol import ToolOffer
     from referee.analysis.running import AnalysisRoom
     from referee.apps import AppsRoom
     from referee.core.vocabulary import Service
@@ -95,6 +97,7 @@ def analyzer(
     the classic analyzer messages on ports 2001 (static) to 2004 (ai).
     """
     import asyncio
+    import os
 
     from referee.core.errors import InvalidInput
 
@@ -105,23 +108,34 @@ def analyzer(
             "Give --server ADDRESS or --listen.",
         )
     chosen = _parse_services(services)
+    from referee.analysis.analyzers.client import ServerAddress
+
+    key = os.environ.get("REFEREE_ANALYZER_KEY")
+    address = None if server is None else ServerAddress.parse(server, key)
     open_application: OpenAnalyzer = ctx.obj
 
     async def run() -> None:
+        from referee.analysis.analyzers.client import check_server
         from referee.analysis.analyzers.identity import hold_identity, wait_for_stop
         from referee.foundation.logs import configure_logs
         from referee.foundation.settings import load_settings
 
+        configure_logs(load_settings())
+        if address is not None:
+            await check_server(address)
         async with open_application(is_worker=False) as application, wait_for_stop() as stop:
-            configure_logs(load_settings())
+            configure_logs(load_settings())  # opening it for a command has silenced them
             with hold_identity(application.settings.home) as analyzer_id:
-                if server is None:
-                    await _listen(application, chosen, host, root, allow_target or [], stop)
-                    return
-                from referee.analysis.analyzers.client import CUTS_BEFORE_PUT_COUNT
+                if address is None:
+                    working = _listen(application, chosen, host, root, allow_target or [], stop)
+                else:
+                    from referee.analysis.analyzers.client import CUTS_BEFORE_PUT_COUNT
 
-                cuts_count = 0 if is_http else CUTS_BEFORE_PUT_COUNT
-                await _connect(application, chosen, server, name, slots, cuts_count, analyzer_id, stop)
+                    cuts_count = 0 if is_http else CUTS_BEFORE_PUT_COUNT
+                    working = _connect(
+                        application, chosen, address, name, slots, cuts_count, analyzer_id, stop
+                    )
+                await working
 
     asyncio.run(run())
 
@@ -129,7 +143,7 @@ def analyzer(
 async def _connect(
     application: AnalyzerApplication,
     services: tuple[Service, ...],
-    server: str,
+    address: ServerAddress,
     name: str | None,
     slots_count: int,
     cuts_before_put_count: int,
@@ -137,21 +151,17 @@ async def _connect(
     stop: asyncio.Event,
 ) -> None:
     """Work for a server until stopped."""
-    import os
     import socket
 
-    from referee.analysis.analyzers.client import AnalyzerClient, AnalyzerProfile, ServerAddress
-    from referee.analysis.analyzers.executing import (
-        Executor,
-        SourceFetcher,
-        compute_archive_max_bytes,
-        offer_tools,
-    )
+    from referee.analysis.analyzers.client import AnalyzerClient, AnalyzerProfile
+    from referee.analysis.analyzers.executing import Executor, SourceFetcher, compute_archive_max_bytes
     from referee.analysis.analyzers.spool import Spool
     from referee.foundation.access import get_project
 
-    address = ServerAddress.parse(server, os.environ.get("REFEREE_ANALYZER_KEY"))
     room = application.analysis
+    tools = await _look_for_tools(room, services, stop)
+    if tools is None:
+        return
     fetcher = SourceFetcher(address, compute_archive_max_bytes(room))
     project = await get_project(application.database, "default")
     executor = Executor(room, application.apps, project.project_id, fetcher.fetch)
@@ -159,7 +169,7 @@ async def _connect(
         analyzer_id=analyzer_id,
         name=(name or socket.gethostname())[:100],
         services=services,
-        tools=await offer_tools(room, services),
+        tools=tools,
         slots_count=slots_count,
     )
     client = AnalyzerClient(
@@ -194,16 +204,44 @@ async def _listen(
             "Give --root FOLDER, which holds MODEL/appN.",
         )
     project = await get_project(application.database, "default")
-    classic = await ClassicAnalyzer.create(
+    tools = await _look_for_tools(application.analysis, services, stop)
+    if tools is None:
+        return
+    classic = ClassicAnalyzer.create(
         application.analysis,
         application.apps,
         project.project_id,
         root=Path(root),
         allowed_targets=allowed_targets,
         services=services,
+        tools=tools,
     )
     async with serve_classic(classic, host):
         await stop.wait()
+
+
+async def _look_for_tools(
+    room: AnalysisRoom, services: tuple[Service, ...], stop: asyncio.Event
+) -> tuple[ToolOffer, ...] | None:
+    """Install and ask every tool, which may take minutes; None when stopped meanwhile."""
+    import asyncio
+
+    import structlog
+
+    from referee.analysis.analyzers.executing import offer_tools
+
+    log = structlog.get_logger("referee.analyzers")
+    log.info("analyzer.starting", services=[service.value for service in services])
+    looking = asyncio.create_task(offer_tools(room, services))
+    stopping = asyncio.create_task(stop.wait())
+    await asyncio.wait({looking, stopping}, return_when=asyncio.FIRST_COMPLETED)
+    if not looking.done():
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        log.info("analyzer.stopped")
+        return None
+    stopping.cancel()
+    return looking.result()
 
 
 def _parse_services(text: str) -> tuple[Service, ...]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 from uuid import UUID
 
 import structlog
@@ -63,8 +63,9 @@ async def commit_bundle(room: AnalysisRoom, hand: Hand, path: Path) -> TransferR
     if workpiece is None:
         return await _end_transfer(room, hand, "superseded", "The tool run had a result already.")
     try:
-        output = await asyncio.to_thread(_read, room, workpiece, path)
-        result = await judge_output(room, workpiece, output)
+        with path.open("rb") as file:
+            output = await asyncio.to_thread(_read, room, workpiece, file)
+            result = await judge_output(room, workpiece, output)
         return await _record(room, hand, workpiece, result, "committed")
     except (BundleInvalid, InvalidInput, NotFound, IntegrityError) as error:
         return await refuse_result(room, hand, str(error))
@@ -111,14 +112,13 @@ async def _load(room: AnalysisRoom, hand: Hand) -> Workpiece | None:
         return await load_workpiece(room, session, hand.tool_run_id, attempt=hand.attempt)
 
 
-def _read(room: AnalysisRoom, workpiece: Workpiece, path: Path) -> ToolOutput:
-    """Return the output in a file, with a plan of our own. Blocking."""
+def _read(room: AnalysisRoom, workpiece: Workpiece, file: BinaryIO) -> ToolOutput:
+    """Return the output in an open file, with a plan of our own. Blocking."""
     description = workpiece.tool.describe()
     plan = workpiece.tool.plan(workpiece.snapshot, description.resolve_parameters(workpiece.parameters))
-    with path.open("rb") as file:
-        return read_bundle(
-            file, workpiece.key.tool_run_id, plan, stream_max_bytes=room.settings.raw_output_max_bytes
-        )
+    return read_bundle(
+        file, workpiece.key.tool_run_id, plan, stream_max_bytes=room.settings.raw_output_max_bytes
+    )
 
 
 async def _record(

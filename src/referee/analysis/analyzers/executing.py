@@ -131,6 +131,7 @@ async def offer_tools(room: AnalysisRoom, services: Sequence[Service]) -> tuple[
         try:
             version = await tool.probe_version(await tool.ensure_installed(room.install_kit))
         except RefereeError as error:
+            log.warning("tool.unavailable", tool=name, reason=str(error)[:300])
             offers.append(ToolOffer(name=name, service=service, is_available=False, reason=str(error)[:500]))
         else:
             offers.append(ToolOffer(name=name, service=service, version=version[:100], is_available=True))

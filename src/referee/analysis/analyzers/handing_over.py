@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import hashlib
+import zlib
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Final
@@ -102,25 +102,34 @@ class ChunkSender:
     async def _send_from(self, result: SpooledResult, offset: int) -> None:
         """Send all chunks from an offset, never more than a window ahead of what is acknowledged."""
         acknowledged_bytes = offset
-        while offset < result.total_bytes:
-            while offset - acknowledged_bytes + self.chunk_bytes > self.window_bytes:
-                ack = await self._next_answer(_ANSWER_S)
-                if ack.type == "chunk_ack":
-                    acknowledged_bytes = read_data(ack, ChunkAck).committed_bytes
-            data = await asyncio.to_thread(self.spool.read, result, offset, self.chunk_bytes)
-            if not data:
-                raise Unavailable(
-                    "analyzer.result_cut", "A result on the analyzer's disk is shorter than announced.", ""
-                )
-            chunk = Chunk(
-                transfer_id=result.transfer_id,
-                offset=offset,
-                length=len(data),
-                sha256=hashlib.sha256(data).hexdigest(),
-            )
-            await self.send_text(render_envelope("result_chunk", chunk))
-            await self.send_bytes(data)
-            offset += len(data)
+        reading = self._start_reading(result, offset)
+        try:
+            while offset < result.total_bytes:
+                data, crc32 = await reading
+                if not data:
+                    raise Unavailable(
+                        "analyzer.result_cut",
+                        "A result on the analyzer's disk is shorter than announced.",
+                        "",
+                    )
+                reading = self._start_reading(result, offset + len(data))  # while this one is sent
+                while offset - acknowledged_bytes + len(data) > self.window_bytes:
+                    ack = await self._next_answer(_ANSWER_S)
+                    if ack.type == "chunk_ack":
+                        acknowledged_bytes = read_data(ack, ChunkAck).committed_bytes
+                chunk = Chunk(transfer_id=result.transfer_id, offset=offset, length=len(data), crc32=crc32)
+                await self.send_text(render_envelope("result_chunk", chunk))
+                await self.send_bytes(data)
+                offset += len(data)
+        finally:
+            reading.cancel()
+
+    def _start_reading(self, result: SpooledResult, offset: int) -> asyncio.Task[tuple[bytes, int]]:
+        def read() -> tuple[bytes, int]:
+            data = self.spool.read(result, offset, self.chunk_bytes)
+            return data, zlib.crc32(data)
+
+        return asyncio.create_task(asyncio.to_thread(read))
 
     async def _next_report(self, timeout_s: float) -> TransferReport:
         while True:

@@ -31,7 +31,7 @@ from websockets.http11 import Request, Response
 
 from referee import __version__
 from referee.analysis.analyzers.classic_results import describe_tool, summarise
-from referee.analysis.analyzers.executing import Job, offer_tools, run_job
+from referee.analysis.analyzers.executing import Job, run_job
 from referee.analysis.analyzers.protocol import (
     ANALYZE_TYPES,
     RESULT_TYPES,
@@ -95,7 +95,7 @@ class ClassicAnalyzer:
     started_s: float = field(default_factory=time.monotonic)
 
     @classmethod
-    async def create(
+    def create(
         cls,
         room: AnalysisRoom,
         apps: AppsRoom,
@@ -104,8 +104,9 @@ class ClassicAnalyzer:
         root: Path,
         allowed_targets: Sequence[str],
         services: tuple[Service, ...],
+        tools: tuple[ToolOffer, ...],
     ) -> ClassicAnalyzer:
-        """Install the tools and return an analyzer.
+        """Return an analyzer of apps below a folder.
 
         Raises:
             InvalidInput: The folder is none, or a target is no address.
@@ -122,7 +123,7 @@ class ClassicAnalyzer:
             project_id=project_id,
             root=root.resolve(),
             allowed_targets=frozenset(read_origin(url) for url in allowed_targets),
-            tools=await offer_tools(room, services),
+            tools=tools,
             services=services,
         )
 

@@ -98,11 +98,13 @@ class AnalyzerLimits:
     """Times a request is given to an analyzer."""
     look_s: float = 0.5
     """Between two looks into the database for work and cancellations."""
-    chunk_bytes: int = 256 * 1024
-    window_bytes: int = 8 * 1024 * 1024
+    chunk_bytes: int = 1024 * 1024
+    window_bytes: int = 32 * 1024 * 1024
     """Bytes that may be on their way without being acknowledged."""
-    commit_bytes: int = 4 * 1024 * 1024
+    commit_bytes: int = 16 * 1024 * 1024
     """Bytes after which what has arrived is flushed to disk, recorded and acknowledged. At most half a window."""
+    commit_s: float = 2.0
+    """Time after which the next chunk brings that too, so that a slow line loses little at a cut."""
 
 
 class _Message(BaseModel):
@@ -247,7 +249,8 @@ class Chunk(_Message):
     transfer_id: UUID
     offset: ByteCount
     length: int = Field(ge=1, le=MAX_CHUNK_BYTES)
-    sha256: Digest
+    crc32: int = Field(ge=0, lt=1 << 32)
+    """Shows which chunk was altered on its way; the SHA-256 of the whole proves that none was."""
 
 
 class ChunkAck(_Message):

@@ -21,6 +21,7 @@ import asyncio
 import errno
 import hashlib
 import os
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -71,6 +72,8 @@ class _Part:
     committed_digest: _Hash
     """Over what was committed."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    committed_s: float = field(default_factory=time.monotonic)
+    """When the last commit was."""
     owner: OpenTransfer | None = None
     mismatches_count: int = 0
 
@@ -220,10 +223,12 @@ class TransferStore:
                 f"The result was announced with {part.total_bytes:,} bytes, and more were sent.",
                 "Announce the size that is sent.",
             )
-        await _in_thread(_write, part.path, offset, data)
-        part.digest.update(data)
+        part.digest = await _in_thread(_write, part.path, offset, data, part.digest)
         part.received_bytes += len(data)
-        is_due = part.received_bytes - part.committed_bytes >= self._limits.commit_bytes
+        is_due = (
+            part.received_bytes - part.committed_bytes >= self._limits.commit_bytes
+            or time.monotonic() - part.committed_s > self._limits.commit_s
+        )
         if not is_due and part.received_bytes < part.total_bytes:
             return None
         await self.commit(part)
@@ -255,7 +260,7 @@ class TransferStore:
             part = self._parts[transfer_id] = await self._open_part(part.hand, offer)
         part.owner = transfer = OpenTransfer(self, part)
         part.received_bytes = part.committed_bytes
-        part.digest = part.committed_digest.copy()
+        part.digest, part.committed_s = part.committed_digest.copy(), time.monotonic()
         report = TransferReport(transfer_id=transfer_id, state="open", committed_bytes=part.committed_bytes)
         return report, transfer
 
@@ -281,6 +286,7 @@ class TransferStore:
             )
         part.committed_bytes = part.received_bytes
         part.committed_digest = part.digest.copy()
+        part.committed_s = time.monotonic()
 
     async def _start_over(self, part: _Part) -> TransferReport:
         """Ask for everything again; a result that never matches its digest is refused."""
@@ -406,7 +412,8 @@ def _open(path: Path, known_bytes: int) -> tuple[int, _Hash]:
     return committed_bytes, digest
 
 
-def _write(path: Path, offset: int, data: bytes) -> None:
+def _write(path: Path, offset: int, data: bytes, digest: _Hash) -> _Hash:
+    """Write a piece. Returns the digest with it; the given one stays, for a piece may be given up meanwhile."""
     descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
     try:
         view = memoryview(data)
@@ -415,6 +422,9 @@ def _write(path: Path, offset: int, data: bytes) -> None:
             view, offset = view[written:], offset + written
     finally:
         os.close(descriptor)
+    longer = digest.copy()
+    longer.update(data)
+    return longer
 
 
 def _flush(path: Path) -> None:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from referee.foundation.llm.client import LlmClient
     from referee.foundation.llm.errors import LlmError, LlmErrorKind
     from referee.foundation.llm.messages import ChatMessage, LlmReply
-    from referee.foundation.llm.opening import open_llm
+    from referee.foundation.llm.opening import open_generator, open_llm
 
 __all__ = [
     "ChatMessage",
@@ -24,6 +24,7 @@ __all__ = [
     "LlmErrorKind",
     "LlmReply",
     "Purse",
+    "open_generator",
     "open_llm",
 ]
 
@@ -40,6 +41,6 @@ __getattr__ = open_door(
             "ChatMessage",
             "LlmReply",
         ),
-        "opening": ("open_llm",),
+        "opening": ("open_generator", "open_llm"),
     },
 )

@@ -2,7 +2,8 @@
 
 A caller asks a question with a JSON Schema and gets a value that fits it, or
 an error that says why there is none. Never a guess: what cannot be read, was
-cut or was refused is an error of its own kind.
+cut or was refused is an error of its own kind. Or it asks for text, and gets
+what the model said, with whether it was cut.
 
 Not here: one request over the wire and its retries (``sending.py``), which
 parts of a request a server takes (``dialect.py``), what may be spent (``budget.py``).
@@ -50,6 +51,8 @@ class LlmClient:
         max_response_bytes: Bytes of an answer; more are not read.
         wait: Called with the seconds to wait before a retry.
         clock: For durations, and for a ``Retry-After`` that is a date.
+        setting_prefix: Of the settings that errors tell people to check, such as ``judge``.
+        requests_per_minute: Requests sent in a minute at most, retries included; None: no limit.
 
     Raises:
         InvalidInput: ``base_url`` is no plain http or https address, or the key cannot be one.
@@ -67,6 +70,8 @@ class LlmClient:
         max_response_bytes: int = 4 << 20,
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Clock | None = None,
+        setting_prefix: str = "judge",
+        requests_per_minute: float | None = None,
     ) -> None:
         self.model = model
         self.purse = purse
@@ -79,6 +84,8 @@ class LlmClient:
             max_response_bytes=max_response_bytes,
             wait=wait,
             clock=self._clock,
+            setting_prefix=setting_prefix,
+            requests_per_minute=requests_per_minute,
         )
 
     def __repr__(self) -> str:
@@ -104,6 +111,50 @@ class LlmClient:
         client = copy(self)
         client.purse = Purse(self.purse.tokens_count, self.purse.calls_count)
         return client
+
+    def with_model(self, model: str) -> LlmClient:
+        """Return this client asking another model, with a full purse of its own.
+
+        Connections, the limit of requests per minute and what is known of the server are shared.
+        """
+        client = self.with_full_purse()
+        client.model = model
+        return client
+
+    async def complete_text(
+        self,
+        messages: Sequence[ChatMessage],
+        *,
+        max_tokens: int = 2_048,
+        temperature: float = 0.0,
+        seed: int | None = None,
+    ) -> LlmReply:
+        """Ask, and return what the model said, of any form; ``value`` is None.
+
+        An answer that was cut is returned as it is, with ``finish_reason`` ``length``.
+
+        Args:
+            messages: The conversation; the system message, if any, first.
+            max_tokens: Tokens the answer may have.
+            temperature: 0 for the likeliest words; left out for servers that refuse it.
+            seed: For servers that can repeat an answer.
+
+        Raises:
+            LlmError: No answer; ``kind`` says why.
+        """
+        started_ns = self._clock.monotonic_ns()
+        tally = Tally(self.purse)
+        question = Question(
+            model=self.model,
+            messages=messages,
+            schema=None,
+            schema_name="",
+            max_tokens=max_tokens,
+            seed=seed,
+            temperature=temperature,
+        )
+        completion = await self._ask(question, tally)
+        return self._reply(completion, None, tally, started_ns)
 
     async def complete_json(
         self,
@@ -151,20 +202,23 @@ class LlmClient:
                 continue
             value, problem = read_value(completion.text, validator)
             if not problem:
-                return LlmReply(
-                    value=value,
-                    text=completion.text,
-                    model=completion.model or self.model,
-                    prompt_tokens=tally.prompt_tokens,
-                    completion_tokens=tally.completion_tokens,
-                    attempts_count=tally.attempts_count,
-                    duration_ms=(self._clock.monotonic_ns() - started_ns) // 1_000_000,
-                    finish_reason=completion.finish_reason,
-                )
+                return self._reply(completion, value, tally, started_ns)
             if is_repaired:
                 raise _malformed(problem)
             is_repaired = True
             question = replace(question, messages=(*messages, *_ask_for_repair(completion.text, problem)))
+
+    def _reply(self, completion: Completion, value: JsonValue, tally: Tally, started_ns: int) -> LlmReply:
+        return LlmReply(
+            value=value,
+            text=completion.text,
+            model=completion.model or self.model,
+            prompt_tokens=tally.prompt_tokens,
+            completion_tokens=tally.completion_tokens,
+            attempts_count=tally.attempts_count,
+            duration_ms=(self._clock.monotonic_ns() - started_ns) // 1_000_000,
+            finish_reason=completion.finish_reason,
+        )
 
     async def _ask(self, question: Question, tally: Tally) -> Completion:
         """Send a question in the server's dialect, learning the dialect from what it refuses."""

@@ -24,10 +24,13 @@ class Question:
 
     model: str
     messages: Sequence[ChatMessage]
-    schema: dict[str, JsonValue]
+    schema: dict[str, JsonValue] | None
+    """None when the answer is text of any form."""
     schema_name: str
     max_tokens: int
     seed: int | None
+    temperature: float = 0.0
+    """0: the same question is to get the same answer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +43,9 @@ class Dialect:
     has_seed: bool = True
 
     def render(self, question: Question) -> dict[str, JsonValue]:
-        """Return the body of the request. Temperature 0: the same question is to get the same answer."""
+        """Return the body of the request."""
         messages = list(question.messages)
-        if self.response_format != "json_schema":
+        if question.schema is not None and self.response_format != "json_schema":
             messages = _ask_for_json(messages, question.schema)
         body: dict[str, JsonValue] = {
             "model": question.model,
@@ -51,9 +54,11 @@ class Dialect:
             "stream": False,
         }
         if self.has_temperature:
-            body["temperature"] = 0
+            body["temperature"] = question.temperature
         if self.has_seed and question.seed is not None:
             body["seed"] = question.seed
+        if question.schema is None:
+            return body
         if self.response_format == "json_schema":
             body["response_format"] = {
                 "type": "json_schema",

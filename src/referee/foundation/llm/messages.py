@@ -54,9 +54,10 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LlmReply:
-    """An answer whose JSON fits the schema that was asked for."""
+    """An answer, and what it took to get it."""
 
     value: JsonValue
+    """JSON that fits the schema that was asked for; None where text was."""
     text: str
     """The model's words, verbatim."""
     model: str

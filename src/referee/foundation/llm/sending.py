@@ -25,6 +25,7 @@ from referee.foundation.llm.budget import Purse
 from referee.foundation.llm.dialect import Dialect
 from referee.foundation.llm.errors import LlmError
 from referee.foundation.llm.messages import Completion, estimate_tokens, read_completion
+from referee.foundation.llm.pacing import Pace
 
 __all__ = ["Answer", "Sender", "Tally"]
 
@@ -77,8 +78,11 @@ class Sender:
         max_response_bytes: int,
         wait: Callable[[float], Awaitable[None]],
         clock: Clock,
+        setting_prefix: str,
+        requests_per_minute: float | None,
     ) -> None:
-        url = _check_url(base_url)
+        self._variable = f"REFEREE_{setting_prefix.upper()}"
+        url = _check_url(base_url, self._variable)
         self.url = f"{base_url.rstrip('/')}/chat/completions"
         self.dialect = Dialect()
         """How the server wants to be asked, as far as it has said."""
@@ -88,9 +92,12 @@ class Sender:
         self._max_response_bytes = max_response_bytes
         self._wait = wait
         self._clock = clock
+        self._pace = (
+            None if requests_per_minute is None else Pace(requests_per_minute, wait=wait, clock=clock)
+        )
         headers = {"accept": "application/json", "accept-encoding": "identity"}
         if api_key:
-            headers["authorization"] = f"Bearer {_check_key(api_key)}"
+            headers["authorization"] = f"Bearer {_check_key(api_key, self._variable)}"
         self._http = httpx.AsyncClient(
             headers=headers,
             follow_redirects=False,
@@ -117,6 +124,8 @@ class Sender:
         attempt = 1
         while True:
             retry_after = None
+            if self._pace is not None:
+                await self._pace.wait_for_turn()
             try:
                 answer = await self._send_once(content, max_tokens, tally)
                 failure = self._describe_busy(answer)
@@ -127,7 +136,7 @@ class Sender:
                 failure = LlmError(
                     "unreachable",
                     f"The language model's server at {self.url} cannot be reached ({type(error).__name__}).",
-                    "Check REFEREE_JUDGE_URL and that the server runs.",
+                    f"Check {self._variable}_URL and that the server runs.",
                 )
             pause_s = self._read_retry_after(retry_after, default_s=wait_s)
             if attempt >= self._max_attempts_count or pause_s > MAX_WAIT_S:
@@ -144,16 +153,16 @@ class Sender:
             raise LlmError(
                 "refused",
                 f"The language model's server answered with a redirect ({answer.status}), which is never followed.",
-                "Set REFEREE_JUDGE_URL to the address that it leads to.",
+                f"Set {self._variable}_URL to the address that it leads to.",
                 status=answer.status,
             )
         is_about_key = answer.status in (401, 403)
         raise LlmError(
             "refused",
             f"The language model's server refused the request ({answer.status}): {self._read_reason(answer.body)}.",
-            "Check REFEREE_JUDGE_API_KEY."
+            f"Check {self._variable}_API_KEY."
             if is_about_key
-            else "Check REFEREE_JUDGE_MODEL and REFEREE_JUDGE_URL.",
+            else f"Check the name of the model and {self._variable}_URL.",
             status=answer.status,
         )
 
@@ -180,7 +189,7 @@ class Sender:
             raise LlmError(
                 "timeout",
                 f"The language model gave no whole answer within {self._timeout_s:g} seconds.",
-                "Raise REFEREE_JUDGE_TIMEOUT_S, or use a faster model.",
+                f"Raise {self._variable}_TIMEOUT_S, or use a faster model.",
             ) from None
         except (httpx.ConnectError, httpx.ConnectTimeout):
             used = 0
@@ -200,7 +209,7 @@ class Sender:
                 raise LlmError(
                     "malformed",
                     f"The language model's server answered with more than {self._max_response_bytes:,} bytes.",
-                    "Check that REFEREE_JUDGE_URL is the address of an OpenAI-compatible API.",
+                    f"Check that {self._variable}_URL is the address of an OpenAI-compatible API.",
                 )
         return bytes(body)
 
@@ -251,7 +260,7 @@ class Sender:
         return " ".join(text.split())[:300].rstrip(".")
 
 
-def _check_url(base_url: str) -> httpx.URL:
+def _check_url(base_url: str, variable: str) -> httpx.URL:
     try:
         url = httpx.URL(base_url)
     except httpx.InvalidURL:
@@ -260,18 +269,18 @@ def _check_url(base_url: str) -> httpx.URL:
         raise InvalidInput(
             "llm.url_invalid",
             "The address of the language model's server is no plain http or https address.",
-            "Write it as http://127.0.0.1:8080/v1; a key goes into REFEREE_JUDGE_API_KEY.",
+            f"Write it as http://127.0.0.1:8080/v1; a key goes into {variable}_API_KEY.",
         )
     return url
 
 
-def _check_key(api_key: str) -> str:
+def _check_key(api_key: str, variable: str) -> str:
     """Return a key that a header can carry; a library's own complaint would repeat it."""
     if not (api_key.isascii() and api_key.isprintable()) or " " in api_key:
         raise InvalidInput(
             "llm.key_invalid",
             "The key of the language model's server holds white space or characters that no key has.",
-            "Set REFEREE_JUDGE_API_KEY to the key alone.",
+            f"Set {variable}_API_KEY to the key alone.",
         )
     return api_key
 

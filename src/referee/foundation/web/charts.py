@@ -41,7 +41,13 @@ MIN_BAR_WIDTH: Final = 2.0
 _WIDTH: Final = 480
 """Drawn at 480 to 560 px wide, so that its text stays between 12 and 14 px."""
 _LABEL_WIDTH: Final = 120
+"""At least, so that charts of one page begin at the same place; longer labels get more room."""
+_MAX_LABEL_WIDTH: Final = 216
 _VALUE_WIDTH: Final = 64
+"""At least."""
+_CHARACTER_WIDTH: Final = 7.0
+"""Of the widest system fonts at this size, on average."""
+_GAP: Final = 8
 _ROW_HEIGHT: Final = 24
 _BAR_HEIGHT: Final = 12
 _AXIS_HEIGHT: Final = 24
@@ -124,12 +130,13 @@ def render_bar_chart(
         format_value: How a value is written.
     """
     top = max((bar.total for bar in bars), default=0.0) or 1.0
-    span = _WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
-    parts: list[Markup] = [_line(_LABEL_WIDTH, 0, _LABEL_WIDTH, len(bars) * _ROW_HEIGHT, "chart-axis")]
+    left = _measure_labels([bar.label for bar in bars])
+    span = _WIDTH - left - _measure_values([format_value(bar.total) for bar in bars])
+    parts: list[Markup] = [_line(left, 0, left, len(bars) * _ROW_HEIGHT, "chart-axis")]
     for row, bar in enumerate(bars):
         middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
-        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(bar.label, 18), "chart-label is-end", bar.url))
-        x = float(_LABEL_WIDTH)
+        parts.append(_label(left, middle, bar.label, bar.url))
+        x = left
         for segment in bar.segments:
             width = segment.value / top * span
             width = max(MIN_BAR_WIDTH, width) if segment.value > 0 else 0.0
@@ -270,19 +277,24 @@ def render_timeline(
         if spans
         else max(total_s, 1e-9)
     )
-    width = _WIDTH - _LABEL_WIDTH - _VALUE_WIDTH
+    left = _measure_labels([span.label for span in spans])
+    value_width = _measure_values([format_value(span.duration_s) for span in spans])
+    width = _WIDTH - left - value_width
     bottom = len(spans) * _ROW_HEIGHT
+    ticks = [format_value(total * tick / 4) for tick in range(5)]
+    # Where all five would run into each other, the quarters keep their lines and lose their words.
+    is_tight = max(map(len, ticks)) * _CHARACTER_WIDTH > width / 4
     parts: list[Markup] = []
-    for tick in range(5):
-        x = _LABEL_WIDTH + width * tick / 4
+    for tick, text in enumerate(ticks):
+        x = left + width * tick / 4
         parts.append(_line(x, 0, x, bottom, "chart-axis" if tick == 0 else "chart-grid"))
-        anchor = "is-end" if tick == 4 else "is-middle" if tick else ""
-        parts.append(_text(x, bottom + 14, format_value(total * tick / 4), f"chart-tick {anchor}"))
+        if not (is_tight and tick % 2):
+            parts.append(_text(x, bottom + 14, text, f"chart-tick {'is-middle' if tick else ''}"))
     for row, span in enumerate(spans):
         middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
-        parts.append(_text(_LABEL_WIDTH - 8, middle, _cut(span.label, 18), "chart-label is-end", span.url))
+        parts.append(_label(left, middle, span.label, span.url))
         length = max(MIN_BAR_WIDTH, span.duration_s / total * width)
-        x = min(_LABEL_WIDTH + span.start_s / total * width, _LABEL_WIDTH + width - MIN_BAR_WIDTH)
+        x = min(left + span.start_s / total * width, left + width - MIN_BAR_WIDTH)
         caption = f"{span.label}: {format_value(span.duration_s)} {span.detail}".strip()
         parts.append(_rect(x, middle - _BAR_HEIGHT / 2, length, span.tone, caption))
         if span.is_failed:
@@ -291,7 +303,7 @@ def render_timeline(
                     _round(x), _round(middle - _BAR_HEIGHT / 2), _round(length), _BAR_HEIGHT
                 )
             )
-        parts.append(_text(_WIDTH - _VALUE_WIDTH + 8, middle, format_value(span.duration_s), "chart-value"))
+        parts.append(_text(left + width + _GAP, middle, format_value(span.duration_s), "chart-value"))
     rows = [[s.label, format_value(s.start_s), format_value(s.duration_s), s.detail] for s in spans]
     return _figure(title, bottom + _AXIS_HEIGHT, parts, ["", "starts after", "took", ""], rows, [], "")
 
@@ -324,7 +336,9 @@ def _figure(
         Markup('<li><span class="chart-key tone-{}"></span>{}</li>').format(tone, name)
         for name, tone in legend
     )
-    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name) for name in heads)
+    head = Markup("").join(
+        Markup('<th scope="col">{}</th>').format(name) if name else Markup("<td></td>") for name in heads
+    )
     body = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             row[0], Markup("").join(Markup('<td class="is-number">{}</td>').format(cell) for cell in row[1:])
@@ -403,6 +417,23 @@ def _path(points: Sequence[tuple[float, float] | None], tone: Tone) -> Markup:
             commands.append(f"{'L' if is_drawing else 'M'}{_round(point[0])} {_round(point[1])}")
         is_drawing = point is not None
     return Markup('<path class="chart-line tone-{}" d="{}"/>').format(tone, " ".join(commands))
+
+
+def _label(left: float, y: float, text: str, url: str) -> Markup:
+    """What a row is, ending where its bar begins; cut where there is no more room for it."""
+    shown = _cut(text, int((left - _GAP) / _CHARACTER_WIDTH))
+    return _text(left - _GAP, y, shown, "chart-label is-end", url)
+
+
+def _measure_labels(labels: Sequence[str]) -> float:
+    """The room for labels before bars."""
+    longest = max(map(len, labels), default=0) * _CHARACTER_WIDTH + _GAP
+    return min(max(_LABEL_WIDTH, longest), _MAX_LABEL_WIDTH)
+
+
+def _measure_values(values: Sequence[str]) -> float:
+    """The room for values behind bars."""
+    return max(_VALUE_WIDTH, max(map(len, values), default=0) * _CHARACTER_WIDTH + _GAP)
 
 
 def _round(value: float) -> str:

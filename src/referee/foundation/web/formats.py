@@ -16,9 +16,11 @@ __all__ = [
     "format_bytes",
     "format_count",
     "format_duration",
+    "format_heading",
     "format_instant",
     "format_milliseconds",
     "format_number",
+    "format_period",
     "format_relative",
     "format_share",
     "format_words",
@@ -29,6 +31,8 @@ __all__ = [
 
 UNKNOWN: Final = "unknown"
 """What stands where a value is not known: a word, never an empty cell that reads as zero."""
+
+_ABBREVIATIONS: Final = {"ai": "AI"}
 
 _HOSTILE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u00ad\u061c\u200b\u200e\u200f\u2028\u2029\u202a-\u202e\u2060-\u206f\ufeff"
@@ -119,6 +123,11 @@ def format_duration(value: float | timedelta | None) -> str:
     return f"{hours // 24:,} d {hours % 24} h"
 
 
+def format_period(value: float) -> str:
+    """Return a duration that somebody has set, in seconds, without a rest of nothing: ``120`` is ``2 min``."""
+    return format_duration(value).removesuffix(" 00 s").removesuffix(" 00 min").removesuffix(" 0 h")
+
+
 def format_milliseconds(value: float | None) -> str:
     """Return a duration given in milliseconds, as ``format_duration`` does."""
     return UNKNOWN if value is None else format_duration(value / 1000)
@@ -149,8 +158,13 @@ def format_relative(value: datetime | None, now: datetime) -> str:
 
 
 def format_words(value: str) -> str:
-    """Return a stored lower_snake word as people read it: ``not_applicable`` is ``not applicable``."""
-    return value.replace("_", " ")
+    """Return a stored lower_snake word as people read it: ``timed_out`` is ``timed out``, ``ai`` is ``AI``."""
+    return _ABBREVIATIONS.get(value) or value.replace("_", " ")
+
+
+def format_heading(value: str) -> str:
+    """Return words as they begin a sentence: only the first letter changes, so ``AI`` stays as it is."""
+    return value[:1].upper() + value[1:]
 
 
 def shorten_id(value: object, digits_count: int = 8) -> str:

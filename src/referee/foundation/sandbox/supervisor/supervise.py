@@ -249,7 +249,8 @@ class Supervision:
                 told = os.read(self.status_fd, 65536)
             except BlockingIOError:
                 told = b""
-            if b'"exit-code"' not in told:
+            is_killed = code < 0 and b'"child-pid"' in told
+            if b'"exit-code"' not in told and not is_killed:
                 self.reason = "The sandbox could not start it."
                 return "not_started", None, None
             # Bubblewrap tells of signals only in this way, as shells do.

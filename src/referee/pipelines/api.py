@@ -1,0 +1,176 @@
+"""Pipelines as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Annotated, TypeAlias
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Request, Response
+
+from referee.core.ids import parse_id
+from referee.core.pages import DEFAULT_LIMIT
+from referee.foundation.jobs import JobEngine
+from referee.foundation.web.answers import (
+    CursorParameter,
+    IdempotencyKey,
+    LimitParameter,
+    PageModel,
+    PrincipalParameter,
+    answer_page,
+    filter_parameter,
+)
+from referee.foundation.web.filters import Filter
+from referee.pipelines import queries, service
+from referee.pipelines.models import (
+    CellModel,
+    ExtensionModel,
+    PipelineEventModel,
+    PipelineModel,
+    PipelineRequestModel,
+)
+from referee.pipelines.room import PipelinesRoom
+
+__all__ = ["create_api", "read_pipeline_id"]
+
+GetRoom: TypeAlias = Callable[[], PipelinesRoom]
+GetEngine: TypeAlias = Callable[[], JobEngine]
+
+PipelineFilter = Annotated[Filter, Depends(filter_parameter(queries.PIPELINE_FIELDS))]
+CellFilter = Annotated[Filter, Depends(filter_parameter(queries.CELL_FIELDS))]
+
+
+def read_pipeline_id(pipeline_id: str) -> UUID:
+    """Return the id in a path, with or without its prefix."""
+    return parse_id(pipeline_id, "pipeline")
+
+
+PipelineId = Annotated[UUID, Depends(read_pipeline_id)]
+
+
+def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
+    """Return the routes of pipelines."""
+    router = APIRouter(prefix="/v1")
+    _add_reads(router, room)
+    _add_verbs(router, room, engine)
+    return router
+
+
+def _add_reads(router: APIRouter, room: GetRoom) -> None:
+    @router.get("/pipelines", tags=["pipelines"])
+    async def list_pipelines(
+        request: Request,
+        response: Response,
+        principal: PrincipalParameter,
+        filter: PipelineFilter,
+        limit: LimitParameter = DEFAULT_LIMIT,
+        cursor: CursorParameter = None,
+    ) -> PageModel[PipelineModel]:
+        """List pipelines, newest first."""
+        async with room().database.reading() as session:
+            page = await queries.list_pipelines(
+                session, principal.project_id, where=filter, cursor=cursor, limit=limit
+            )
+        return answer_page(request, response, page, PipelineModel.of)
+
+    @router.get("/pipelines/{pipeline_id}", tags=["pipelines"])
+    async def get_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:
+        """Return a pipeline with the counts of its cells."""
+        async with room().database.reading() as session:
+            return PipelineModel.of(await queries.get_pipeline(session, principal.project_id, pipeline_id))
+
+    @router.get("/pipelines/{pipeline_id}/cells", tags=["pipelines"])
+    async def list_cells(
+        request: Request,
+        response: Response,
+        pipeline_id: PipelineId,
+        principal: PrincipalParameter,
+        filter: CellFilter,
+        limit: LimitParameter = DEFAULT_LIMIT,
+        cursor: CursorParameter = None,
+    ) -> PageModel[CellModel]:
+        """List the cells of a pipeline in their order."""
+        async with room().database.reading() as session:
+            await queries.get_pipeline(session, principal.project_id, pipeline_id)
+            page = await queries.list_cells(session, pipeline_id, where=filter, cursor=cursor, limit=limit)
+        return answer_page(request, response, page, CellModel.of)
+
+    @router.get("/pipelines/{pipeline_id}/events", tags=["pipelines"])
+    async def list_events(
+        request: Request,
+        response: Response,
+        pipeline_id: PipelineId,
+        principal: PrincipalParameter,
+        limit: LimitParameter = DEFAULT_LIMIT,
+        cursor: CursorParameter = None,
+    ) -> PageModel[PipelineEventModel]:
+        """List what happened to a pipeline, the latest first."""
+        async with room().database.reading() as session:
+            await queries.get_pipeline(session, principal.project_id, pipeline_id)
+            page = await queries.list_events(session, pipeline_id, cursor=cursor, limit=limit)
+        return answer_page(request, response, page, PipelineEventModel.model_validate)
+
+
+def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
+    @router.post("/pipelines", tags=["pipelines"], status_code=202)
+    async def create_pipeline(
+        body: PipelineRequestModel,
+        principal: PrincipalParameter,
+        response: Response,
+        idempotency_key: IdempotencyKey = None,
+    ) -> PipelineModel:
+        """Accept a pipeline. The answer means that it and every cell are stored and will be carried out."""
+        principal.require("write")
+        text = body.definition if isinstance(body.definition, str) else json.dumps(body.definition, indent=1)
+        request = service.PipelineRequest(definition_text=text, idempotency_key=idempotency_key)
+        pipeline = await service.create_pipeline(room(), engine(), principal.project_id, request)
+        response.headers["Location"] = f"/v1/pipelines/{pipeline.pipeline_id}"
+        return PipelineModel.of(pipeline)
+
+    @router.post("/pipelines/{pipeline_id}/pause", tags=["pipelines"])
+    async def pause_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:
+        """Begin no further cell; those at work come to their end."""
+        principal.require("write")
+        return PipelineModel.of(await service.pause_pipeline(room(), principal.project_id, pipeline_id))
+
+    @router.post("/pipelines/{pipeline_id}/resume", tags=["pipelines"])
+    async def resume_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:
+        """Go on with a paused pipeline."""
+        principal.require("write")
+        return PipelineModel.of(
+            await service.resume_pipeline(room(), engine(), principal.project_id, pipeline_id)
+        )
+
+    @router.post("/pipelines/{pipeline_id}/cancel", tags=["pipelines"])
+    async def cancel_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:
+        """Stop a pipeline; cells that ended keep their results."""
+        principal.require("write")
+        return PipelineModel.of(
+            await service.cancel_pipeline(room(), engine(), principal.project_id, pipeline_id)
+        )
+
+    @router.post("/pipelines/{pipeline_id}/retry", tags=["pipelines"], status_code=202)
+    async def retry_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:
+        """Set every cell that ended without valid results going again."""
+        principal.require("write")
+        return PipelineModel.of(
+            await service.retry_cells(room(), engine(), principal.project_id, pipeline_id)
+        )
+
+    @router.post("/pipelines/{pipeline_id}/extend", tags=["pipelines"], status_code=202)
+    async def extend_pipeline(
+        body: ExtensionModel, pipeline_id: PipelineId, principal: PrincipalParameter
+    ) -> PipelineModel:
+        """Add models or templates to a generating pipeline."""
+        principal.require("write")
+        return PipelineModel.of(
+            await service.extend_pipeline(
+                room(),
+                engine(),
+                principal.project_id,
+                pipeline_id,
+                models=body.models,
+                templates=body.templates,
+            )
+        )

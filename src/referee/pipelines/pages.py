@@ -1,0 +1,160 @@
+"""Pages of pipelines. Each shows what its JSON twin answers, from the same reads."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Form, Request
+from starlette.responses import RedirectResponse, Response
+
+from referee.core.errors import RefereeError
+from referee.core.ids import format_id
+from referee.core.pages import DEFAULT_LIMIT
+from referee.foundation.web.answers import CursorParameter, PrincipalParameter
+from referee.foundation.web.lists import read_list_query
+from referee.foundation.web.rendering import Crumb, render_page
+from referee.foundation.web.templating import with_query
+from referee.pipelines import queries, service
+from referee.pipelines.api import GetEngine, GetRoom, PipelineId
+from referee.pipelines.definition import EXAMPLE
+from referee.pipelines.grids import read_grid
+from referee.pipelines.page_lists import build_cards, build_cell_list, build_pipeline_list
+from referee.pipelines.states import PipelineState
+
+__all__ = ["create_pages"]
+
+PIPELINES_CRUMB: Final = Crumb("Pipelines", "/ui/pipelines")
+_EVENTS_COUNT: Final = 50
+_MAX_SQUARES_COUNT: Final = 12_000
+"""A grid beyond that is shown as the list alone."""
+
+
+def create_pages(room: GetRoom, engine: GetEngine) -> APIRouter:
+    """Return the pages of pipelines."""
+    router = APIRouter(include_in_schema=False)
+    _add_start_pages(router, room, engine)
+    _add_reads(router, room)
+    _add_verbs(router, room, engine)
+    return router
+
+
+def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
+    @router.get("/ui/pipelines/new")
+    async def show_start_form(request: Request, principal: PrincipalParameter) -> Response:
+        return await _show_form(request, EXAMPLE)
+
+    @router.post("/ui/pipelines")
+    async def start_pipeline(
+        request: Request, principal: PrincipalParameter, definition: Annotated[str, Form()] = ""
+    ) -> Response:
+        principal.require("write")
+        wanted = service.PipelineRequest(definition_text=definition.replace("\r\n", "\n"))
+        try:
+            pipeline = await service.create_pipeline(room(), engine(), principal.project_id, wanted)
+        except RefereeError as error:
+            return await _show_form(request, definition, error)
+        return RedirectResponse(f"/ui/pipelines/{pipeline.pipeline_id}", 303)
+
+
+def _add_reads(router: APIRouter, room: GetRoom) -> None:
+    @router.get("/ui/pipelines")
+    async def show_pipelines(
+        request: Request, principal: PrincipalParameter, cursor: CursorParameter = None
+    ) -> Response:
+        query = read_list_query(request, queries.PIPELINE_FIELDS)
+        async with room().database.reading() as session:
+            page = await queries.list_pipelines(
+                session, principal.project_id, where=query.filter, cursor=cursor, limit=DEFAULT_LIMIT
+            )
+        view = build_pipeline_list(query, page)
+        return await render_page(
+            request, "pipelines/pipelines.html", {"view": view}, title="Pipelines", twin_url=view.twin_url
+        )
+
+    @router.get("/ui/pipelines/{pipeline_id}")
+    async def show_pipeline(
+        request: Request,
+        pipeline_id: PipelineId,
+        principal: PrincipalParameter,
+        cursor: CursorParameter = None,
+    ) -> Response:
+        query = read_list_query(request, queries.CELL_FIELDS)
+        async with room().database.reading() as session:
+            pipeline = await queries.get_pipeline(session, principal.project_id, pipeline_id)
+            cells = await queries.list_cells(
+                session, pipeline_id, where=query.filter, cursor=cursor, limit=DEFAULT_LIMIT
+            )
+            events = await queries.list_events(session, pipeline_id, limit=_EVENTS_COUNT)
+            grid = await read_grid(session, pipeline_id)
+        unavailable = (pipeline.preflight or {}).get("unavailable")
+        context = {
+            "pipeline": pipeline,
+            "pipeline_label": format_id("pipeline", pipeline.pipeline_id),
+            "view": build_cell_list(query, cells, pipeline),
+            "grid": grid if len(grid.squares) <= _MAX_SQUARES_COUNT else None,
+            "events": events,
+            "number_cards": build_cards(pipeline),
+            "unavailable": unavailable if isinstance(unavailable, dict) else {},
+            "can_pause": pipeline.state in (PipelineState.queued, PipelineState.running),
+            "topic": f"pipeline:{pipeline.pipeline_id}",
+            "square_url": partial(_build_square_url, pipeline_id),
+        }
+        return await render_page(
+            request,
+            "pipelines/pipeline.html",
+            context,
+            title=pipeline.name,
+            twin_url=f"/v1/pipelines/{pipeline_id}",
+            breadcrumb=(PIPELINES_CRUMB,),
+        )
+
+
+def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
+    @router.post("/ui/pipelines/{pipeline_id}/pause")
+    async def pause_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> Response:
+        principal.require("write")
+        await service.pause_pipeline(room(), principal.project_id, pipeline_id)
+        return _lead_back(pipeline_id)
+
+    @router.post("/ui/pipelines/{pipeline_id}/resume")
+    async def resume_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> Response:
+        principal.require("write")
+        await service.resume_pipeline(room(), engine(), principal.project_id, pipeline_id)
+        return _lead_back(pipeline_id)
+
+    @router.post("/ui/pipelines/{pipeline_id}/cancel")
+    async def cancel_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> Response:
+        principal.require("write")
+        await service.cancel_pipeline(room(), engine(), principal.project_id, pipeline_id)
+        return _lead_back(pipeline_id)
+
+    @router.post("/ui/pipelines/{pipeline_id}/retry")
+    async def retry_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> Response:
+        principal.require("write")
+        await service.retry_cells(room(), engine(), principal.project_id, pipeline_id)
+        return _lead_back(pipeline_id)
+
+
+def _build_square_url(pipeline_id: UUID, model: str, template: str) -> str:
+    """Return the address of the cells of a pair."""
+    terms = [f'model:"{model}"', *([f'template:"{template}"'] if template else [])]
+    return with_query(f"/ui/pipelines/{pipeline_id}", filter=" ".join(terms)) + "#cells"
+
+
+def _lead_back(pipeline_id: UUID) -> Response:
+    return RedirectResponse(f"/ui/pipelines/{pipeline_id}", 303)
+
+
+async def _show_form(request: Request, definition: str, error: RefereeError | None = None) -> Response:
+    """Show the form with what was entered, and above it what is wrong with that."""
+    return await render_page(
+        request,
+        "pipelines/start.html",
+        {"definition": definition, "error": error},
+        title="Start a pipeline",
+        twin_url="/v1/pipelines",
+        breadcrumb=(PIPELINES_CRUMB,),
+        status=200 if error is None else error.status,
+    )

@@ -1,0 +1,184 @@
+"""Which cells a definition stands for, in the order they are to start."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+from uuid import UUID
+
+from sqlalchemy import select, tuple_
+from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from referee.apps import App, find_template, list_named_apps
+from referee.core.errors import InvalidInput
+from referee.core.ids import new_id
+from referee.pipelines.definition import ExistingPart, GeneratePart, PipelineDefinition
+from referee.pipelines.tables import CellRow
+
+__all__ = ["CellPlan", "ensure_cells", "plan_existing", "plan_generated", "read_app_name"]
+
+MAX_CELLS_COUNT: Final = 100_000
+_APP_NAME: Final = re.compile(r"(?P<model>.+)[/:](?:app)?(?P<number>[1-9][0-9]{0,5})")
+_ROWS_AT_ONCE: Final = 2_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellPlan:
+    """One cell that is to be there."""
+
+    model: str
+    template: str
+    """Slug; empty for an app without one."""
+    number: int
+    app_id: UUID | None = None
+    """Of an app that exists."""
+
+
+async def plan_generated(session: AsyncSession, project_id: UUID, part: GeneratePart) -> list[CellPlan]:
+    """Return the cells of models × templates × repeats, all models' first repeat first.
+
+    Raises:
+        InvalidInput: Too many, or a template is not known.
+    """
+    count = len(part.models) * len(part.templates) * part.repeats
+    if count > MAX_CELLS_COUNT:
+        raise _too_many(count)
+    for slug in part.templates:
+        if await find_template(session, project_id, slug) is None:
+            raise InvalidInput(
+                "pipeline.template_unknown",
+                f"There is no template {slug!r}.",
+                "Import it with `referee template import FILE`, or list what is known with `referee template list`.",
+            )
+    return [
+        CellPlan(model=model, template=template, number=number)
+        for number in range(1, part.repeats + 1)
+        for template in part.templates
+        for model in part.models
+    ]
+
+
+def plan_existing(apps: Sequence[App], part: ExistingPart) -> list[CellPlan]:
+    """Return the cells of apps that exist.
+
+    Raises:
+        InvalidInput: There is none, or there are too many.
+    """
+    if not apps:
+        raise InvalidInput(
+            "pipeline.no_apps",
+            "There is no app to analyse.",
+            "Name apps that `referee app list` shows, or a folder that holds MODEL/appN.",
+        )
+    if len(apps) > MAX_CELLS_COUNT:
+        raise _too_many(len(apps))
+    return [
+        CellPlan(
+            model=app.model,
+            template=app.template or part.template or "",
+            number=app.number,
+            app_id=app.app_id,
+        )
+        for app in apps
+    ]
+
+
+async def find_named_apps(session: AsyncSession, project_id: UUID, part: ExistingPart) -> list[App]:
+    """Return the apps that a definition names, in its order.
+
+    Raises:
+        InvalidInput: One is not known.
+    """
+    wanted = [read_app_name(name) for name in part.apps]
+    found = await list_named_apps(session, project_id, wanted)
+    for name, key in zip(part.apps, wanted, strict=True):
+        if key not in found:
+            raise InvalidInput(
+                "pipeline.app_unknown",
+                f"There is no app {name!r}.",
+                "List what is known with `referee app list`, or import a folder with `referee app import`.",
+            )
+    return [found[key] for key in wanted]
+
+
+def read_app_name(name: str) -> tuple[str, int]:
+    """Return model and number of ``MODEL/appN`` or ``MODEL:N``."""
+    match = _APP_NAME.fullmatch(name)
+    if match is None:
+        raise InvalidInput("pipeline.app_unknown", f"{name!r} names no app.", "Write MODEL/appN.")
+    return match["model"], int(match["number"])
+
+
+async def ensure_cells(
+    session: AsyncSession, pipeline_id: UUID, definition: PipelineDefinition, plans: Sequence[CellPlan]
+) -> list[UUID]:
+    """Make the cells that are not there yet; of each its id, in the order of the plans.
+
+    One statement for each batch makes a cell or finds it, so that whoever asks for the same cell at the
+    same time gets the same id. Positions follow those that are there; lock the pipeline's row first.
+    """
+    kind, digest = definition.analysis.profile, compute_parameters_digest(definition)
+    first = await session.scalar(
+        select(CellRow.position)
+        .where(CellRow.pipeline_id == pipeline_id)
+        .order_by(CellRow.position.desc())
+        .limit(1)
+    )
+    position = -1 if first is None else first
+    for start in range(0, len(plans), _ROWS_AT_ONCE):
+        batch = plans[start : start + _ROWS_AT_ONCE]
+        values = [
+            {
+                "cell_id": new_id(),
+                "pipeline_id": pipeline_id,
+                "position": position + 1 + start + offset,
+                "model": plan.model,
+                "template": plan.template,
+                "number": plan.number,
+                "analysis_kind": kind,
+                "parameters_digest": digest,
+                "app_id": plan.app_id,
+            }
+            for offset, plan in enumerate(batch)
+        ]
+        await session.execute(
+            insert(CellRow).values(values).on_conflict_do_nothing(constraint="uq_cells__identity")
+        )
+    return await _list_ids(session, pipeline_id, kind, digest, plans)
+
+
+async def _list_ids(
+    session: AsyncSession, pipeline_id: UUID, kind: str, digest: str, plans: Sequence[CellPlan]
+) -> list[UUID]:
+    ids: dict[tuple[str, str, int], UUID] = {}
+    for start in range(0, len(plans), _ROWS_AT_ONCE):
+        keys = [(plan.model, plan.template, plan.number) for plan in plans[start : start + _ROWS_AT_ONCE]]
+        rows = await session.execute(
+            select(CellRow.cell_id, CellRow.model, CellRow.template, CellRow.number).where(
+                CellRow.pipeline_id == pipeline_id,
+                CellRow.analysis_kind == kind,
+                CellRow.parameters_digest == digest,
+                tuple_(CellRow.model, CellRow.template, CellRow.number).in_(keys),
+            )
+        )
+        ids |= {(model, template, number): cell_id for cell_id, model, template, number in rows}
+    return [ids[plan.model, plan.template, plan.number] for plan in plans]
+
+
+def compute_parameters_digest(definition: PipelineDefinition) -> str:
+    """Return SHA-256 of what, beside the profile, makes two analyses of one app two."""
+    text = json.dumps(definition.analysis.identity_json, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _too_many(count: int) -> InvalidInput:
+    return InvalidInput(
+        "pipeline.too_large",
+        f"The pipeline has {count:,} cells, and at most {MAX_CELLS_COUNT:,} are taken.",
+        "Split it into several.",
+    )

@@ -1,0 +1,98 @@
+"""Apps on disk are known with the model and number that their folders name; loose ones get the next number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+
+from referee.apps import import_apps, list_apps, reserve_app
+from referee.core.errors import InvalidInput
+from referee.foundation.store import Database
+
+
+def make(root: Path, *folders: str) -> None:
+    """Make folders that hold a small app."""
+    for folder in folders:
+        (root / folder).mkdir(parents=True)
+        (root / folder / "app.py").write_text("x = 1\n")
+
+
+async def take(
+    database: Database, project_id: UUID, folder: Path, roots: Sequence[Path] = ()
+) -> list[tuple[str, int, bool]]:
+    """Import a folder, and return models, numbers and what was new."""
+    async with database.transaction() as session:
+        imported = await import_apps(session, project_id, str(folder), allowed_roots=roots)
+    return [(one.app.model, one.app.number, one.is_new) for one in imported]
+
+
+@pytest.mark.parametrize("named", ["", "models", "models/a", "models/a/app2"])
+async def test_layout_of_models_is_recognised_from_wherever_it_is_named(
+    database: Database, project_id: UUID, tmp_path: Path, named: str
+) -> None:
+    make(tmp_path, "models/a/app2", "models/a/app10", "models/b/app1", "models/b/notes")
+    found = await take(database, project_id, tmp_path / named)
+    everything = [("a", 2, True), ("a", 10, True), ("b", 1, True)]
+    of_a = everything[:2]
+    assert found == {"models/a/app2": of_a[:1], "models/a": of_a}.get(named, everything)
+
+
+async def test_layout_of_generated_apps_and_none_above_are_recognised(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    make(tmp_path, "one/generated/apps/maker_x/app3", "two/y/app1")
+    assert await take(database, project_id, tmp_path / "one") == [("maker_x", 3, True)]
+    assert await take(database, project_id, tmp_path / "two") == [("y", 1, True)]
+
+
+async def test_loose_folders_get_numbers_and_keep_them(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    make(tmp_path, "box/first", "box/second")
+    assert await take(database, project_id, tmp_path / "box") == [
+        ("imported", 1, True),
+        ("imported", 2, True),
+    ]
+    make(tmp_path, "box/another")
+    assert sorted(await take(database, project_id, tmp_path / "box")) == [
+        ("imported", 1, False),
+        ("imported", 2, False),
+        ("imported", 3, True),
+    ]
+    assert await take(database, project_id, tmp_path / "box/first") == [("imported", 1, False)]
+
+
+async def test_links_are_not_followed_and_nothing_is_said_so(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    make(tmp_path, "outside/app1")
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "linked").symlink_to(tmp_path / "outside")
+    with pytest.raises(InvalidInput, match="There is no app"):
+        await take(database, project_id, tmp_path / "models")
+
+
+async def test_folder_outside_the_roots_is_refused(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    make(tmp_path, "models/a/app1")
+    with pytest.raises(InvalidInput, match="outside the folders"):
+        await take(database, project_id, tmp_path / "models", [tmp_path / "elsewhere"])
+
+
+async def test_numbers_that_are_reserved_at_the_same_time_are_all_different(
+    database: Database, project_id: UUID
+) -> None:
+    async def reserve() -> int:
+        async with database.transaction() as session:
+            return (await reserve_app(session, project_id, "pico", "notes")).number
+
+    numbers = await asyncio.gather(*(reserve() for _ in range(8)))
+
+    async with database.reading() as session:
+        page = await list_apps(session, project_id)
+    assert sorted(numbers) == list(range(1, 9)) == [app.number for app in page.items]
