@@ -83,7 +83,7 @@ async def test_many_holders_at_once_start_one_run(
     room: AppsRoom, project_id: UUID, write_app: WriteApp
 ) -> None:
     source = await read_source(room, project_id, write_app())
-    leases = await asyncio.gather(*(lease_app(room, source, holder=str(n), ttl_s=10) for n in range(8)))
+    leases = await asyncio.gather(*(lease_app(room, source, holder=str(n), ttl_s=60) for n in range(8)))
 
     run_ids = {run_id for run_id, _ in leases}
     await wait_until_up(room, project_id, run_ids.pop())

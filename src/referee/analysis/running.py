@@ -47,7 +47,7 @@ from referee.foundation.sandbox import Command, CommandResult, Limits, remove_wr
 from referee.foundation.settings import Settings
 from referee.foundation.store import Artifact, ArtifactStore, Database
 from referee.foundation.web.live import publish
-from referee.tools.contract import InstallKit, RawOutput, RunKit, RunningApp, Tool, ToolPlan
+from referee.tools.contract import InstallKit, PiecewiseStreams, RawOutput, RunKit, RunningApp, Tool, ToolPlan
 from referee.tools.reading import OutputUnreadable
 from referee.tools.registry import get_tool
 from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
@@ -71,6 +71,10 @@ __all__ = [
 
 _SOURCE_ARTIFACT_BYTES = 1_000_000
 """A larger file is not kept for its findings' pages; their code line still is."""
+
+_STREAMS_AT_ONCE = 2
+"""Streams of one result that are hashed and written at the same time."""
+_RAW_TYPE = "application/octet-stream"
 
 log = structlog.get_logger("referee.analysis")
 
@@ -419,8 +423,7 @@ async def _build_result(
 ) -> ToolRunResult:
     description = workpiece.tool.describe()
     verdict = judge_run(description, raw, report, unreadable)
-    truncated = raw.truncated
-    streams = {name: await _store_stream(room, raw, name, truncated) for name in sorted(raw.streams)}
+    streams = await _store_streams(room, raw)
     occurrences, sarif = await asyncio.to_thread(
         _describe, workpiece, output.version or "", raw, report, verdict
     )
@@ -484,15 +487,25 @@ def _describe(
     return occurrences, json.dumps(log, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-async def _store_stream(
-    room: AnalysisRoom, raw: RawOutput, name: str, truncated: frozenset[str]
-) -> RawStream:
-    artifact = await room.artifacts.put_bytes(raw.streams[name], "application/octet-stream")
-    return RawStream(
-        artifact=artifact,
-        total_bytes=raw.total_bytes.get(name, artifact.size_bytes),
-        is_truncated=name in truncated,
-    )
+async def _store_streams(room: AnalysisRoom, raw: RawOutput) -> dict[str, RawStream]:
+    turn = asyncio.Semaphore(_STREAMS_AT_ONCE)
+
+    async def store(name: str) -> Artifact:
+        async with turn:
+            if isinstance(raw.streams, PiecewiseStreams):
+                return await room.artifacts.put_pieces(raw.streams.read_pieces(name), _RAW_TYPE)
+            return await room.artifacts.put_bytes(raw.streams[name], _RAW_TYPE)
+
+    names, truncated = sorted(raw.streams), raw.truncated
+    artifacts = await asyncio.gather(*(store(name) for name in names))
+    return {
+        name: RawStream(
+            artifact=artifact,
+            total_bytes=raw.total_bytes.get(name, artifact.size_bytes),
+            is_truncated=name in truncated,
+        )
+        for name, artifact in zip(names, artifacts, strict=True)
+    }
 
 
 async def _store_sources(

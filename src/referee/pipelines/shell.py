@@ -61,7 +61,7 @@ def register_in_shell(shell: Shell, room: GetRoom) -> None:
     shell.register_templates("referee.pipelines")
     shell.navigation.register(
         NavigationEntry(
-            "Analyse", "Pipelines", "/ui/pipelines", icon="pipeline", order=30, count=count_pipelines, key="l"
+            "Analyse", "Pipelines", "/ui/pipelines", icon="pipeline", order=30, count=count_pipelines, key="n"
         )
     )
     shell.navigation.register_jump(find_pipelines)

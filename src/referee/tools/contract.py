@@ -12,10 +12,10 @@ parsed, never from the exit code alone.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Literal, Protocol, TypeAlias, runtime_checkable
 
 from referee.core.findings import JsonValue, ToolReport
 from referee.core.sources import Language, SourceSnapshot
@@ -39,6 +39,7 @@ __all__ = [
     "Installation",
     "Parameter",
     "ParameterValue",
+    "PiecewiseStreams",
     "RawOutput",
     "RunKit",
     "RunningApp",
@@ -150,6 +151,17 @@ class ToolPlan:
     """What the tool wants to remember for ``run`` and ``parse``."""
 
 
+@runtime_checkable
+class PiecewiseStreams(Protocol):
+    """What a mapping of streams can do besides when they lie in a file."""
+
+    def size_of(self, name: str) -> int:
+        """Return how many bytes a stream has, without reading it."""
+
+    def read_pieces(self, name: str) -> Iterator[bytes]:
+        """Yield a stream in pieces. Blocking."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawOutput:
     """The verbatim output of one run, bounded, enough to parse it at any later time."""
@@ -171,10 +183,13 @@ class RawOutput:
     @property
     def truncated(self) -> frozenset[str]:
         """Names of the streams that were cut."""
-        # By name: streams that lie in a file are then in memory one at a time.
-        return frozenset(
-            name for name in self.streams if self.total_bytes.get(name, 0) > len(self.streams[name])
-        )
+        return frozenset(name for name in self.streams if self.total_bytes.get(name, 0) > self.size_of(name))
+
+    def size_of(self, name: str) -> int:
+        """Return how many bytes of a stream there are."""
+        if isinstance(self.streams, PiecewiseStreams):
+            return self.streams.size_of(name)
+        return len(self.streams[name])
 
 
 class InstallKit(Protocol):

@@ -197,9 +197,7 @@ class SemgrepTool:
         scanned = as_array(as_object(report.get("paths"), "paths").get("scanned"), "scanned")
         suppressed_count = sum(finding.suppression is not None for finding in findings)
         if suppressed_count:
-            notices.append(
-                f"Findings on lines whose comments ask semgrep to be silent: {suppressed_count}."
-            )
+            notices.append(f"Findings on lines whose comments ask semgrep to be silent: {suppressed_count}.")
         return ToolReport(
             findings=tuple(sorted(findings, key=compute_place_key)),
             rules=tuple(rules[rule_id] for rule_id in sorted(rules)),

@@ -20,7 +20,7 @@ from referee.analysis.analyzers.bundles import (
 from referee.analysis.running import ToolOutput
 from referee.core.vocabulary import Outcome
 from referee.foundation.sandbox.commands import Isolation
-from referee.tools.contract import RawOutput, ToolPlan
+from referee.tools.contract import PiecewiseStreams, RawOutput, ToolPlan
 
 TOOL_RUN_ID = UUID(int=5)
 PLAN = ToolPlan(parameters={"a": 1}, files=("x.py",))
@@ -108,6 +108,18 @@ def test_any_streams_come_back_byte_for_byte(streams: dict[str, bytes]) -> None:
     totals = {name: len(data) for name, data in streams.items()}
     raw = make_raw(streams=streams, total_bytes=totals)
     assert unpack(pack(ToolOutput(raw=raw, plan=PLAN))).raw == raw
+
+
+def test_streams_are_read_in_pieces_too() -> None:
+    data = bytes(range(256)) * 9_000  # more than two pieces
+    raw = make_raw(streams={"a": data, "b": b""}, total_bytes={"a": len(data) + 1, "b": 0})
+    file = io.BytesIO(pack(ToolOutput(raw=raw, plan=PLAN)))
+    read = read_bundle(file, TOOL_RUN_ID, PLAN, stream_max_bytes=len(data)).raw
+    assert read is not None
+    assert isinstance(read.streams, PiecewiseStreams)
+    assert {name: b"".join(read.streams.read_pieces(name)) for name in read.streams} == raw.streams
+    assert (read.size_of("a"), read.size_of("b")) == (len(data), 0)
+    assert read.truncated == {"a"}
 
 
 def test_every_shorter_file_is_refused() -> None:

@@ -14,6 +14,7 @@ from tests.apps.generation.replies import BACKEND, BACKEND_CODE, FRONTEND, REACT
 from tests.llm_server import Response, answer, failure
 
 from referee.apps import get_app, run_generation
+from referee.apps.running import read_app_source
 
 
 async def test_app_is_written_kept_and_placed(write: Write) -> None:
@@ -262,6 +263,27 @@ async def test_server_that_keeps_failing_is_left_alone_for_a_while(write: Write)
 
         assert (third.failure, third.calls_count) == ("unreachable", 0)
         assert (len(writing.server.requests), len(writing.waits)) == (asked_count, 30)
+
+
+async def test_generated_app_may_be_read_whatever_the_allowed_roots(write: Write, tmp_path: Path) -> None:
+    async with write(answer(BACKEND), answer(FRONTEND), allowed_roots=[tmp_path / "elsewhere"]) as writing:
+        generation = await writing.run()
+        async with writing.room.database.reading() as session:
+            app = await get_app(session, writing.project_id, generation.app_id)
+        source = await read_app_source(writing.room, writing.project_id, app.path)
+
+    assert (source.app_id, source.name) == (generation.app_id, "pico/app1")
+
+
+async def test_thinking_before_an_answer_is_kept_and_not_read(write: Write) -> None:
+    thought = "<think>Shall I begin?\n```python backend/app.py\n# ... rest of the code\n```\n</think>\n"
+    async with write(answer(thought + BACKEND), answer(FRONTEND)) as writing:
+        generation = await writing.run()
+        record = await writing.read_record(generation)
+
+        assert (generation.state, len(generation.calls)) == ("succeeded", 2)
+        said = await writing.room.artifacts.read_bytes(record["calls"][0]["reply_sha256"])
+        assert said.decode().startswith("<think>")
 
 
 async def test_ended_generation_is_not_carried_out_again(write: Write) -> None:

@@ -111,6 +111,21 @@ async def test_app_is_asked_for_over_http_and_shown(serve: Client) -> None:
         assert "authorization" not in server.requests[0].headers
 
 
+async def test_page_of_an_app_that_was_not_written_says_why(serve: Client) -> None:
+    async with serve(answer("Nothing to see here.")) as (client, _):
+        await client.post("/v1/models", json={"data": [{"id": "pico"}]})
+        accepted = await client.post("/v1/generations", json={"model": "pico", "template": "help-desk"})
+        generation = await wait_for_end(client, accepted.json()["generation_id"])
+        page = await client.get(
+            f"/ui/apps/{generation['app_id']}/generation", headers={"accept": "text/html"}
+        )
+
+    assert generation["failure"] == "no_code"
+    assert "Not written: no code" in page.text
+    assert "cost" in page.text.lower()
+    assert "not known" in page.text
+
+
 async def test_what_cannot_be_asked_for_is_said(serve: Client) -> None:
     asked = {"model": "pico", "template": "help-desk"}
     bodies: list[dict[str, object]] = [

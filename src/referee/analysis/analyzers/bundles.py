@@ -178,6 +178,17 @@ class _KeptStreams(Mapping[str, bytes]):
             self._file.seek(offset)
             return _read_exactly(self._file, length)
 
+    def size_of(self, name: str) -> int:
+        return self._places[name][1]
+
+    def read_pieces(self, name: str) -> Iterator[bytes]:
+        offset, length = self._places[name]
+        for start in range(offset, offset + length, _PIECE_BYTES):
+            with self._reading:
+                self._file.seek(start)
+                piece = _read_exactly(self._file, min(_PIECE_BYTES, offset + length - start))
+            yield piece
+
     def __contains__(self, name: object) -> bool:
         return name in self._places
 

@@ -74,6 +74,8 @@ class _Part:
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     committed_s: float = field(default_factory=time.monotonic)
     """When the last commit was."""
+    flushing: asyncio.Task[None] | None = None
+    """Brings to disk what has arrived, while more arrives; the next commit asks how that went."""
     owner: OpenTransfer | None = None
     mismatches_count: int = 0
 
@@ -229,8 +231,9 @@ class TransferStore:
             part.received_bytes - part.committed_bytes >= self._limits.commit_bytes
             or time.monotonic() - part.committed_s > self._limits.commit_s
         )
-        if not is_due and part.received_bytes < part.total_bytes:
-            return None
+        if not is_due:
+            _flush_ahead(part)
+            return None  # nor after the last piece: the result itself is recorded next
         await self.commit(part)
         return part.committed_bytes
 
@@ -239,6 +242,7 @@ class TransferStore:
         transfer_id = part.hand.transfer_id
         if part.digest.hexdigest() != part.sha256:
             return await self._start_over(part)
+        begun_s = time.monotonic()
         report = await commit_bundle(self._room(), part.hand, part.path)
         del self._parts[transfer_id]
         await asyncio.to_thread(part.path.unlink, missing_ok=True)
@@ -247,6 +251,7 @@ class TransferStore:
             transfer_id=str(transfer_id),
             state=report.state,
             total_bytes=part.total_bytes,
+            recorded_ms=round((time.monotonic() - begun_s) * 1_000),
             reason=report.reason,
         )
         return report
@@ -266,6 +271,9 @@ class TransferStore:
 
     async def commit(self, part: _Part) -> None:
         """Flush and record what has arrived. Called under the lock of its transfer."""
+        if part.flushing is not None:
+            await asyncio.wait({part.flushing})
+            _end_flush(part)
         await _in_thread(_flush, part.path)
         async with self._room().database.transaction() as session:
             still_open = await session.scalar(
@@ -375,6 +383,22 @@ class TransferStore:
             digest=digest.copy(),
             committed_digest=digest,
         )
+
+
+def _flush_ahead(part: _Part) -> None:
+    """Start to flush unless that is going on, so that a commit has little left to wait for."""
+    if part.flushing is not None:
+        if not part.flushing.done():
+            return
+        _end_flush(part)
+    part.flushing = asyncio.create_task(_in_thread(_flush, part.path))
+
+
+def _end_flush(part: _Part) -> None:
+    """Take up how a flush has ended: an error of the disk is told only once, and then to it."""
+    ended, part.flushing = part.flushing, None
+    if ended is not None:
+        ended.result()
 
 
 async def _in_thread(function: Callable[..., _Result], *args: object) -> _Result:

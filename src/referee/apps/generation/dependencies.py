@@ -44,9 +44,9 @@ _MAX_ASKED: Final = 50
 _TIMEOUT_S: Final = 10.0
 _AT_ONCE: Final = 4
 _JS_IMPORT: Final = re.compile(
-    r"""(?:\b(?:import|export)\s{1,50}(?:[\w*{},$]{1,200}\s{0,50}){1,100}?from\s{0,50}|\bimport\s{1,50}"""
-    r"""|\b(?:import|require)\s{0,50}\(\s{0,50})(['"])([^'"\n]{1,200})\1"""
+    r"""\b(?:from|import|(?:import|require)\s{0,20}\()\s{0,20}(['"])([^'"\n]{1,200})\1"""
 )
+"""The end of every form of import: what is imported stands between words that code can make as long as it likes."""
 _NPM_NAME: Final = re.compile(r"(?:@[a-z0-9~-][a-z0-9._~-]*/)?[a-zA-Z0-9~-][a-zA-Z0-9._~-]*")
 _NODE_MODULES: Final = frozenset({
     "assert", "async_hooks", "buffer", "child_process", "cluster", "console", "constants", "crypto",

@@ -74,6 +74,14 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def put_pieces(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
+        """Store bytes that come in pieces, unless they are there already. The pieces are taken in a thread.
+
+        Raises:
+            StorageFull: There is no room; nothing was stored.
+        """
+        ...
+
     async def put_file(self, path: Path, media_type: str) -> Artifact:
         """Store a copy of a file, unless its bytes are there already.
 
@@ -132,6 +140,10 @@ class FolderArtifacts:
     async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
         """Store bytes, unless they are there already."""
         return await asyncio.to_thread(self._put, _slice(data), media_type)
+
+    async def put_pieces(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
+        """Store bytes that come in pieces, unless they are there already."""
+        return await asyncio.to_thread(self._put, pieces, media_type)
 
     async def put_file(self, path: Path, media_type: str) -> Artifact:
         """Store a copy of a file, unless its bytes are there already."""

@@ -48,6 +48,8 @@ _VALUE_WIDTH: Final = 64
 _CHARACTER_WIDTH: Final = 7.0
 """Of the widest system fonts at this size, on average."""
 _GAP: Final = 8
+_HIDDEN_HEAD: Final = Markup('<span class="visually-hidden">Row</span>')
+"""Of a column that needs no name to be understood by whoever sees it."""
 _ROW_HEIGHT: Final = 24
 _BAR_HEIGHT: Final = 12
 _AXIS_HEIGHT: Final = 24
@@ -336,9 +338,7 @@ def _figure(
         Markup('<li><span class="chart-key tone-{}"></span>{}</li>').format(tone, name)
         for name, tone in legend
     )
-    head = Markup("").join(
-        Markup('<th scope="col">{}</th>').format(name) if name else Markup("<td></td>") for name in heads
-    )
+    head = Markup("").join(Markup('<th scope="col">{}</th>').format(name or _HIDDEN_HEAD) for name in heads)
     body = Markup("").join(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             row[0], Markup("").join(Markup('<td class="is-number">{}</td>').format(cell) for cell in row[1:])
