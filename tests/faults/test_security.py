@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
+from uuid import UUID
 
 import httpx
 import pytest
@@ -18,6 +19,7 @@ from fastapi.routing import APIRoute
 from tests.faults.conftest import FLAWED
 
 from referee.core.errors import Conflict
+from referee.core.ids import format_id
 from referee.foundation.access import Principal, create_key, create_project, get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_database
@@ -277,7 +279,7 @@ async def test_body_of_very_deep_json_is_refused(serve: Serve) -> None:
     assert {answer.status_code for answer in answers} <= {400, 403, 422}
 
 
-SHARED = frozenset({"/v1/analysis-tools", "/v1/workers"})
+SHARED = frozenset({"/v1/analysis-tools", "/v1/services", "/v1/workers"})
 """Lists of what belongs to the server, not to a project."""
 
 
@@ -294,8 +296,15 @@ async def _make_everything(client: httpx.AsyncClient, subject: Path) -> dict[str
     analysis_id = answer.json()["analysis_id"]
     await _wait_for(client, analysis_id)
     artifacts = (await client.get(f"/v1/analyses/{analysis_id}/manifest")).json()["entries"]
+    template = await client.post(
+        "/v1/templates", json={"slug": "ours", "backend_requirements": ["It works."]}
+    )
+    definition = {"name": "ours", "existing": {"apps": ["m/app1"]}, "analysis": {"tools": ["vulture"]}}
+    pipeline = await client.post("/v1/pipelines", json={"definition": definition})
     return {
         "analysis_id": analysis_id,
+        "template": format_id("template", UUID(template.json()["template_id"])),
+        "pipeline_id": pipeline.json()["pipeline_id"],
         "finding_id": (await client.get("/v1/findings")).json()["items"][0]["finding_id"],
         "app_id": (await client.get("/v1/apps")).json()["items"][0]["app_id"],
         "job_id": (await client.get("/v1/jobs")).json()["items"][0]["job_id"],
@@ -315,5 +324,9 @@ async def _ask(client: httpx.AsyncClient, method: str, url: str, ids: dict[str, 
     query = {"analysis_id": ids["analysis_id"]}
     if url.startswith("/ui/"):
         return await client.request(method, url, params=query, data=form if method == "POST" else None)
-    body = {"reason": "x"} if url.endswith("/dismiss") else {"is_linked": True}
+    body: dict[str, object] = {"reason": "x"} if url.endswith("/dismiss") else {"is_linked": True}
+    if url.endswith("/runs"):
+        body = {"hours": 1}
+    elif url.endswith("/extend"):
+        body = {"models": ["n"]}
     return await client.request(method, url, params=query, json=None if method == "GET" else body)
