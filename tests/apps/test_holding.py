@@ -116,8 +116,10 @@ async def _take_turn(turn: object, order: list[str]) -> None:
     ("code", "failure", "said"),
     [
         (CRASH, FailureKind.crashed, "it needs a key"),
-        (SERVER.format(answer=ANSWER_500), FailureKind.unhealthy, "request /"),
-        (SLEEP, FailureKind.never_listened, "busy"),
+        pytest.param(
+            SERVER.format(answer=ANSWER_500), FailureKind.unhealthy, "request /", marks=pytest.mark.slow
+        ),
+        pytest.param(SLEEP, FailureKind.never_listened, "busy", marks=pytest.mark.slow),
     ],
     ids=["crashed", "unhealthy", "never_listened"],
 )
@@ -135,6 +137,7 @@ async def test_app_that_does_not_run_is_explained_with_its_last_lines(
     assert any(said in line for line in failed.value.lines), failed.value.lines
 
 
+@pytest.mark.slow
 async def test_app_on_another_port_than_it_was_told_is_found(
     room: AppsRoom, project_id: UUID, write_app: WriteApp
 ) -> None:
@@ -178,6 +181,7 @@ async def test_app_whose_host_is_killed_is_gone_and_said_to_be(
     assert (ended.state, ended.failure) == (AppRunState.failed, FailureKind.host_lost)
 
 
+@pytest.mark.slow
 async def test_app_that_crashes_in_use_is_failed_and_can_be_started_again(
     room: AppsRoom, project_id: UUID, write_app: WriteApp, tmp_path: Path
 ) -> None:
@@ -215,6 +219,7 @@ async def test_lease_that_nobody_renews_runs_out_and_the_app_stops(
     assert (run.state, ended.reason) == (AppRunState.running, "Nobody held it any more.")
 
 
+@pytest.mark.slow
 async def test_app_that_a_tool_uses_cannot_be_stopped_by_a_person(
     room: AppsRoom, project_id: UUID, write_app: WriteApp
 ) -> None:
@@ -295,6 +300,7 @@ async def test_app_is_known_to_be_up_after_a_check_and_no_more_after_one_that_fa
     assert (before, after, held.is_known_up) == (False, True, False)
 
 
+@pytest.mark.slow
 async def test_app_whose_host_is_killed_is_over_at_the_next_look(
     room: AppsRoom, project_id: UUID, write_app: WriteApp
 ) -> None:

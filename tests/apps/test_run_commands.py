@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pytest
 from tests.apps.conftest import SERVER, WriteApp, list_processes
 from tests.programs import Referee
 
@@ -30,6 +31,7 @@ def test_app_is_started_looked_at_and_stopped(referee: Referee, write_app: Write
     assert list_processes(f"REFEREE_HOME={home}\0", "hosting") == []
 
 
+@pytest.mark.slow
 def test_down_stops_what_a_person_left_up(referee: Referee, write_app: WriteApp, home: Path) -> None:
     folder = str(write_app(SERVER.format(answer=ANSWER)))
     started = referee("app", "run", folder, REFEREE_APP_LINGER_S="0")
@@ -41,6 +43,7 @@ def test_down_stops_what_a_person_left_up(referee: Referee, write_app: WriteApp,
     assert list_processes(f"REFEREE_HOME={home}\0", "hosting") == []
 
 
+@pytest.mark.slow
 def test_app_that_does_not_run_says_why_and_ends_with_12(referee: Referee, write_app: WriteApp) -> None:
     failed = referee("app", "run", str(write_app(CRASH)))
 
@@ -59,6 +62,7 @@ def test_folder_without_an_app_is_bad_input(referee: Referee, tmp_path: Path) ->
     assert "Nothing in this folder can be started." in refused.stderr
 
 
+@pytest.mark.slow
 def test_template_is_imported_and_listed(referee: Referee) -> None:
     imported = referee("template", "import", str(TEMPLATES / "task-board.json"))
     listed = json.loads(referee("template", "list", "--json").stdout)
