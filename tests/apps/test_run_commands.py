@@ -14,6 +14,7 @@ CRASH = "import sys\nprint('KeyError: API_KEY', flush=True)\nsys.exit(3)\n"
 ANSWER = "self.send_response(200); self.end_headers()"
 
 
+@pytest.mark.slow
 def test_app_is_started_looked_at_and_stopped(referee: Referee, write_app: WriteApp, home: Path) -> None:
     folder = str(write_app(SERVER.format(answer=ANSWER)))
 
