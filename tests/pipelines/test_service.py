@@ -137,6 +137,25 @@ async def test_cell_without_a_source_fails_with_the_reason_and_others_go_on(
     assert cells[3].attempts_count == 1, "a verdict on the app is not tried again"
 
 
+async def test_folder_of_apps_is_imported_and_analysed_without_doubles(
+    application: Application, run_pipeline: RunPipeline, four_apps: Path
+) -> None:
+    extra = four_apps / "delta" / "app1"
+    extra.mkdir(parents=True)
+    (extra / "main.py").write_text("x = 1\n")
+
+    pipeline = await run_pipeline(
+        f"name: a folder\nexisting: {{apps: [beta/app2], folder: {four_apps}}}\nanalysis: {{tools: [vulture]}}\n"
+    )
+
+    async with application.database.reading() as session:
+        cells = (await list_cells(session, pipeline.pipeline_id)).items
+    assert (pipeline.state, pipeline.counts.valid_count) == (PipelineState.completed, 5)
+    assert [(cell.model, cell.number) for cell in cells] == [
+        ("beta", 2), ("alpha", 1), ("alpha", 2), ("beta", 1), ("delta", 1),
+    ]  # fmt: skip
+
+
 async def test_app_that_is_not_known_is_refused_and_nothing_is_left(
     application: Application, project_id: UUID
 ) -> None:

@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 from uuid import UUID
 
@@ -14,13 +15,20 @@ from sqlalchemy import select, tuple_
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.apps import App, find_template, list_named_apps
+from referee.apps import App, find_template, import_apps, list_named_apps
 from referee.core.errors import InvalidInput
 from referee.core.ids import new_id
 from referee.pipelines.definition import ExistingPart, GeneratePart, PipelineDefinition
 from referee.pipelines.tables import CellRow
 
-__all__ = ["CellPlan", "ensure_cells", "plan_existing", "plan_generated", "read_app_name"]
+__all__ = [
+    "CellPlan",
+    "ensure_cells",
+    "find_existing_apps",
+    "plan_existing",
+    "plan_generated",
+    "read_app_name",
+]
 
 MAX_CELLS_COUNT: Final = 100_000
 _APP_NAME: Final = re.compile(r"(?P<model>.+)[/:](?:app)?(?P<number>[1-9][0-9]{0,5})")
@@ -88,12 +96,23 @@ def plan_existing(apps: Sequence[App], part: ExistingPart) -> list[CellPlan]:
     ]
 
 
-async def find_named_apps(session: AsyncSession, project_id: UUID, part: ExistingPart) -> list[App]:
-    """Return the apps that a definition names, in its order.
+async def find_existing_apps(
+    session: AsyncSession, project_id: UUID, part: ExistingPart, *, allowed_roots: Sequence[Path]
+) -> list[App]:
+    """Return the apps that a definition names, then those of its folder, which become known by that.
 
     Raises:
-        InvalidInput: One is not known.
+        InvalidInput: One is not known, or the folder holds none or may not be read.
     """
+    apps = await _find_named_apps(session, project_id, part)
+    if part.folder is not None:
+        imported = await import_apps(session, project_id, part.folder, allowed_roots=allowed_roots)
+        known = {app.app_id for app in apps}
+        apps.extend(one.app for one in imported if one.app.app_id not in known)
+    return apps
+
+
+async def _find_named_apps(session: AsyncSession, project_id: UUID, part: ExistingPart) -> list[App]:
     wanted = [read_app_name(name) for name in part.apps]
     found = await list_named_apps(session, project_id, wanted)
     for name, key in zip(part.apps, wanted, strict=True):

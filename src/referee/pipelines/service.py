@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis import cancel_analysis
+from referee.apps.roots import check_roots
 from referee.core.errors import Conflict, InvalidInput, NotFound
 from referee.core.ids import new_id
 from referee.foundation.jobs import JobEngine
@@ -29,7 +30,13 @@ from referee.pipelines.definition import (
     parse_definition,
 )
 from referee.pipelines.definition_reading import ReadDocument
-from referee.pipelines.planning import CellPlan, ensure_cells, find_named_apps, plan_existing, plan_generated
+from referee.pipelines.planning import (
+    CellPlan,
+    ensure_cells,
+    find_existing_apps,
+    plan_existing,
+    plan_generated,
+)
 from referee.pipelines.queries import count_cells, get_pipeline
 from referee.pipelines.room import PipelinesRoom
 from referee.pipelines.states import ACTIVE_CELL_STATES, CellState, PipelineState
@@ -73,17 +80,20 @@ async def create_pipeline(
 
     Raises:
         InvalidInput: The file cannot be read or says what cannot be done.
+        Forbidden: It names apps that exist, others reach this server, and no folders are allowed.
         Conflict: The idempotency key was used for another file.
         TooManyRequests: The queue is full.
     """
     definition = parse_definition(request.definition_text)
+    if definition.existing is not None:
+        check_roots(room.settings)
     data = request.definition_text.encode()
     artifact = await room.artifacts.put_bytes(data, "application/yaml")
     async with room.database.transaction() as session:
         pipeline_id = await _insert(session, project_id, request, definition, artifact)
         if pipeline_id is None:
             return await _get_by_key(session, project_id, request)
-        plans = await plan_cells(session, project_id, definition)
+        plans = await plan_cells(room, session, project_id, definition)
         await ensure_cells(session, pipeline_id, definition, plans)
         await note_event(session, pipeline_id, "pipeline.accepted", f"Accepted with {_cells(len(plans))}.")
         await start_drive(session, engine, project_id, pipeline_id)
@@ -92,7 +102,7 @@ async def create_pipeline(
 
 
 async def plan_cells(
-    session: AsyncSession, project_id: UUID, definition: PipelineDefinition
+    room: PipelinesRoom, session: AsyncSession, project_id: UUID, definition: PipelineDefinition
 ) -> list[CellPlan]:
     """Return the cells that a definition stands for.
 
@@ -103,7 +113,8 @@ async def plan_cells(
         return await plan_generated(session, project_id, definition.generate)
     existing = definition.existing
     assert existing is not None  # noqa: S101 - a definition has one of the two
-    return plan_existing(await find_named_apps(session, project_id, existing), existing)
+    apps = await find_existing_apps(session, project_id, existing, allowed_roots=room.settings.allowed_roots)
+    return plan_existing(apps, existing)
 
 
 async def pause_pipeline(room: PipelinesRoom, project_id: UUID, pipeline_id: UUID) -> Pipeline:
@@ -259,7 +270,9 @@ async def extend_pipeline(
             )
         extended = _extend(definition, definition.generate, models, templates)
         before = (await count_cells(session, [pipeline_id]))[pipeline_id].total_count
-        await ensure_cells(session, pipeline_id, extended, await plan_cells(session, project_id, extended))
+        await ensure_cells(
+            session, pipeline_id, extended, await plan_cells(room, session, project_id, extended)
+        )
         after = (await count_cells(session, [pipeline_id]))[pipeline_id].total_count
         row.definition_json = extended.model_dump(mode="json")
         await note_event(session, pipeline_id, "pipeline.extended", f"Extended by {_cells(after - before)}.")

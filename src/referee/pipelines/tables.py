@@ -23,7 +23,7 @@ from referee.core.findings import JsonValue
 from referee.foundation.store import Base
 from referee.pipelines.states import ACTIVE_CELL_STATES, ENDED_CELL_STATES, CellState, PipelineState
 
-__all__ = ["CellRow", "PipelineEventRow", "PipelinePresetRow", "PipelineRow"]
+__all__ = ["CellRow", "PipelineEventRow", "PipelineRow"]
 
 
 def _list_words(words: object) -> str:
@@ -153,17 +153,3 @@ class PipelineEventRow(Base):
     """Such as ``cell.ended``."""
     message: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
-
-
-class PipelinePresetRow(Base):
-    """A definition that is kept to be used again."""
-
-    __tablename__ = "pipeline_presets"
-    __table_args__ = (UniqueConstraint("project_id", "name"),)
-
-    preset_id: Mapped[UUID] = mapped_column(primary_key=True)
-    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"))
-    name: Mapped[str]
-    definition_text: Mapped[str]
-    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
-    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -1,4 +1,4 @@
-"""Pipelines with their cells, what happened to them, and definitions that are kept."""
+"""Pipelines with their cells and what happened to them."""
 
 from __future__ import annotations
 
@@ -13,27 +13,9 @@ depends_on = None
 
 
 def upgrade() -> None:
-    _create_pipeline_presets()
     _create_pipelines()
     _create_cells()
     _create_pipeline_events()
-
-
-def _create_pipeline_presets() -> None:
-    op.create_table(
-        "pipeline_presets",
-        sa.Column("preset_id", sa.Uuid(), nullable=False),
-        sa.Column("project_id", sa.Uuid(), nullable=False),
-        sa.Column("name", sa.Text(), nullable=False),
-        sa.Column("definition_text", sa.Text(), nullable=False),
-        sa.Column("created_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False),
-        sa.ForeignKeyConstraint(
-            ["project_id"], ["projects.project_id"], name=op.f("fk_pipeline_presets__project_id")
-        ),
-        sa.PrimaryKeyConstraint("preset_id", name=op.f("pk_pipeline_presets")),
-        sa.UniqueConstraint("project_id", "name", name=op.f("uq_pipeline_presets__project_id_name")),
-    )
 
 
 def _create_pipelines() -> None:
@@ -176,5 +158,5 @@ def _create_pipeline_events() -> None:
 
 
 def downgrade() -> None:
-    for table in ("pipeline_events", "cells", "pipelines", "pipeline_presets"):
+    for table in ("pipeline_events", "cells", "pipelines"):
         op.drop_table(table)
