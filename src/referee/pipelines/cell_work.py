@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Final
@@ -17,7 +18,7 @@ import structlog
 from sqlalchemy import func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis import create_analysis, get_analysis, list_tool_runs
+from referee.analysis import cancel_analysis, create_analysis, get_analysis, list_tool_runs
 from referee.apps import (
     compute_generation_cost_usd,
     create_generation,
@@ -26,11 +27,11 @@ from referee.apps import (
     has_app_started,
 )
 from referee.audit import DecisionDraft, DecisionKind, record_decision
-from referee.core.errors import RefereeError, TooManyRequests, Unavailable
+from referee.core.errors import Conflict, RefereeError, TooManyRequests, Unavailable
 from referee.core.findings import JsonValue
 from referee.foundation.jobs import ChildJob, Job, JobContext
 from referee.foundation.web.live import publish
-from referee.pipelines.definition import LimitsPart, PipelineDefinition
+from referee.pipelines.definition import LimitsPart, PipelineDefinition, read_limits
 from referee.pipelines.judging import CellVerdict, judge_cell
 from referee.pipelines.room import PipelinesRoom
 from referee.pipelines.service import note_event
@@ -143,24 +144,34 @@ class _CellWork:
             await self._refuse(error)
             return False
         async with self._room.database.transaction() as session:
-            await session.execute(
+            is_wanted = await session.scalar(
                 update(CellRow)
-                .where(CellRow.cell_id == self._cell_id, CellRow.tries_count == self._number)
+                .where(
+                    CellRow.cell_id == self._cell_id,
+                    CellRow.tries_count == self._number,
+                    CellRow.state.in_([state.value for state in ACTIVE_CELL_STATES]),
+                )
                 .values(analysis_id=analysis.analysis_id)
+                .returning(CellRow.cell_id)
             )
-        return True
+        if is_wanted is None:  # cancelled meanwhile: nobody else knows of the analysis yet
+            with suppress(Conflict):
+                await cancel_analysis(
+                    self._room.analysis, self._context.engine, pipeline.project_id, analysis.analysis_id
+                )
+        return is_wanted is not None
 
     async def wait(self) -> str:
         """Wait until the analysis has ended."""
         while True:
             async with self._room.database.reading() as session:
-                cell, pipeline, _ = await self._load(session, is_locked=False)
+                cell, pipeline = await self._load_rows(session, is_locked=False)
                 assert cell.analysis_id is not None  # noqa: S101 - set by the step before
                 analysis = await get_analysis(session, pipeline.project_id, cell.analysis_id)
             if analysis.state.is_final or CellState(cell.state) not in ACTIVE_CELL_STATES:
                 return analysis.state.value
             await self._context.engine.wait_for_bell(_LOOK_S)
-            await asyncio.sleep(0.05)
+            await asyncio.sleep(0.05)  # the bell rings for every job of this process
 
     async def judge(self) -> None:
         """Say what became of the cell."""
@@ -183,7 +194,7 @@ class _CellWork:
     async def read_state(self) -> str:
         """Return the cell's state."""
         async with self._room.database.reading() as session:
-            cell, _, _ = await self._load(session, is_locked=False)
+            cell, _ = await self._load_rows(session, is_locked=False)
             return cell.state
 
     async def _refuse(self, error: RefereeError) -> None:
@@ -203,12 +214,15 @@ class _CellWork:
     async def _load(
         self, session: AsyncSession, *, is_locked: bool = True
     ) -> tuple[CellRow, PipelineRow, PipelineDefinition]:
+        cell, pipeline = await self._load_rows(session, is_locked=is_locked)
+        return cell, pipeline, PipelineDefinition.model_validate(pipeline.definition_json)
+
+    async def _load_rows(self, session: AsyncSession, *, is_locked: bool) -> tuple[CellRow, PipelineRow]:
         statement = select(CellRow).where(CellRow.cell_id == self._cell_id)
         if is_locked:
             statement = statement.with_for_update()
         cell = (await session.execute(statement.execution_options(populate_existing=True))).scalar_one()
-        pipeline = await session.get_one(PipelineRow, cell.pipeline_id)
-        return cell, pipeline, PipelineDefinition.model_validate(pipeline.definition_json)
+        return cell, await session.get_one(PipelineRow, cell.pipeline_id)
 
 
 async def give_up(
@@ -302,7 +316,7 @@ async def end_cell_job(session: AsyncSession, job: Job) -> None:
         await end_cell(session, cell, CellState.cancelled, reason, is_valid=False)
         return
     pipeline = await session.get_one(PipelineRow, cell.pipeline_id)
-    limits = PipelineDefinition.model_validate(pipeline.definition_json).limits
+    limits = read_limits(pipeline.definition_json)
     await give_up(session, cell, pipeline, limits, reason, is_transient=True)
 
 

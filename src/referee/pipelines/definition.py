@@ -6,7 +6,7 @@ leaves out has a default here, so that what was understood can be stored and sho
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Annotated, Any, Final, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
@@ -25,6 +25,7 @@ __all__ = [
     "PipelineDefinition",
     "check_definition",
     "parse_definition",
+    "read_limits",
 ]
 
 EXAMPLE: Final = """\
@@ -180,6 +181,11 @@ class PipelineDefinition(_Part):
     def mode(self) -> Literal["generate", "existing"]:
         """What kind of pipeline it is."""
         return "existing" if self.generate is None else "generate"
+
+
+def read_limits(definition_json: Mapping[str, JsonValue]) -> LimitsPart:
+    """Return the limits of a stored definition, without checking the rest of it again."""
+    return LimitsPart.model_validate(definition_json["limits"])
 
 
 def parse_definition(text: str) -> PipelineDefinition:

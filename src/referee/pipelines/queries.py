@@ -21,6 +21,7 @@ __all__ = [
     "CELL_FIELDS",
     "PIPELINE_FIELDS",
     "count_cells",
+    "count_pipelines",
     "get_cell",
     "get_pipeline",
     "list_cells",
@@ -92,7 +93,7 @@ async def list_pipelines(
     conditions = [PipelineRow.project_id == project_id]
     if where is not None:
         conditions.append(to_where(where, _PIPELINE_COLUMNS))
-    total_count = await session.scalar(select(func.count()).select_from(PipelineRow).where(*conditions)) or 0
+    total_count = await count_pipelines(session, *conditions)
     statement = select(PipelineRow).where(*conditions).order_by(PipelineRow.sequence.desc()).limit(limit + 1)
     if cursor is not None:
         (before,) = decode_cursor(cursor, "pipelines")
@@ -101,6 +102,11 @@ async def list_pipelines(
     kept = rows[:limit]
     next_cursor = encode_cursor("pipelines", [kept[-1].sequence]) if len(rows) > limit else None
     return Page(tuple(await _build_views(session, kept)), total_count, limit, next_cursor)
+
+
+async def count_pipelines(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
+    """Return how many pipelines meet all conditions."""
+    return await session.scalar(select(func.count()).select_from(PipelineRow).where(*conditions)) or 0
 
 
 async def count_cells(session: AsyncSession, pipeline_ids: Sequence[UUID]) -> dict[UUID, CellCounts]:

@@ -113,7 +113,7 @@ async def plan_cells(
         return await plan_generated(session, project_id, definition.generate)
     existing = definition.existing
     assert existing is not None  # noqa: S101 - a definition has one of the two
-    apps = await find_existing_apps(session, project_id, existing, allowed_roots=room.settings.allowed_roots)
+    apps = await find_existing_apps(session, project_id, existing, allowed_roots=room.settings.source_roots)
     return plan_existing(apps, existing)
 
 

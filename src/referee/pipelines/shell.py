@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select
-
 from referee.core.errors import RefereeError
 from referee.foundation.access import Principal
 from referee.foundation.web.filters import parse_filter
@@ -24,14 +22,7 @@ def register_in_shell(shell: Shell, room: GetRoom) -> None:
 
     async def count_pipelines(principal: Principal) -> int:
         async with room().database.reading() as session:
-            return (
-                await session.scalar(
-                    select(func.count())
-                    .select_from(PipelineRow)
-                    .where(PipelineRow.project_id == principal.project_id)
-                )
-                or 0
-            )
+            return await queries.count_pipelines(session, PipelineRow.project_id == principal.project_id)
 
     async def find_pipelines(principal: Principal, text: str, limit: int) -> Sequence[JumpHit]:
         try:

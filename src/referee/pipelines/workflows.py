@@ -7,8 +7,7 @@ have it analysed, judge the results. Everything they know is in rows, so both go
 
 from __future__ import annotations
 
-import asyncio
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -22,7 +21,7 @@ from referee.core.findings import JsonValue
 from referee.foundation.jobs import Job, JobContext, JobEngine
 from referee.foundation.web.live import publish
 from referee.pipelines.cell_work import CELL, end_cell_job, run_cell
-from referee.pipelines.definition import PipelineDefinition
+from referee.pipelines.definition import PipelineDefinition, read_limits
 from referee.pipelines.preflight import Preflight, run_preflight
 from referee.pipelines.queries import count_cells
 from referee.pipelines.room import PipelinesRoom
@@ -91,26 +90,27 @@ async def _begin(room: PipelinesRoom, gate: ServiceGate, pipeline_id: UUID, driv
     async with room.database.reading() as session:
         row = await session.get_one(PipelineRow, pipeline_id)
         definition = PipelineDefinition.model_validate(row.definition_json)
-        decided_at = row.created_at
     found = await run_preflight(room, definition, gate)
     async with room.database.transaction() as session:
         locked = await _lock_if_ours(session, pipeline_id, drive)
         if locked is None or locked.state not in (PipelineState.queued.value, PipelineState.running.value):
             return False
+        now: datetime = (await session.execute(select(func.now()))).scalar_one()
         locked.preflight_json = found.as_json
         if locked.started_at is None:
-            locked.started_at = (await session.execute(select(func.clock_timestamp()))).scalar_one()
+            locked.started_at = now
         reason = found.stop_reason
         locked.state = (PipelineState.paused if reason else PipelineState.running).value
         locked.reason = f"{reason} Resume the pipeline when that is mended." if reason else ""
         await session.flush()
-        await record_decision(session, locked.project_id, _decide_preflight(locked, drive, found, decided_at))
+        asked_at = locked.created_at if drive == 1 else now
+        await record_decision(session, locked.project_id, _decide_preflight(locked, drive, found, asked_at))
         message = _describe_preflight(found)
         await note_event(session, pipeline_id, f"pipeline.{locked.state}", reason or message)
         return not reason
 
 
-def _decide_preflight(row: PipelineRow, drive: int, found: Preflight, created_at: datetime) -> DecisionDraft:
+def _decide_preflight(row: PipelineRow, drive: int, found: Preflight, asked_at: datetime) -> DecisionDraft:
     return DecisionDraft(
         supervisor="pipelines",
         kind=DecisionKind.paused if found.stop_reason else DecisionKind.allowed,
@@ -118,7 +118,7 @@ def _decide_preflight(row: PipelineRow, drive: int, found: Preflight, created_at
         reason=found.stop_reason or _describe_preflight(found),
         subject_kind="pipeline",
         subject_id=str(row.pipeline_id),
-        source_event_at=created_at if drive == 1 else datetime.now(UTC),
+        source_event_at=asked_at,
         source_key=f"preflight:{row.pipeline_id}:{drive}",
         evidence=[found.as_json],
     )
@@ -142,7 +142,7 @@ async def _advance(
             return counts, "superseded" if row is None else row.state
         if counts.ended_count == counts.total_count:
             return counts, await _finish(session, row, counts)
-        limits = PipelineDefinition.model_validate(row.definition_json).limits
+        limits = read_limits(row.definition_json)
         if counts.of(CellState.waiting) and await _is_spent(session, row):
             await _skip_waiting(session, row, drive)
             return (await count_cells(session, [pipeline_id]))[pipeline_id], None
@@ -293,5 +293,4 @@ async def sweep_pipelines(room: PipelinesRoom, engine: JobEngine) -> int:
         ).all()
     for project_id, pipeline_id in left:
         await stop_cells(room, engine, project_id, pipeline_id)
-        await asyncio.sleep(0)
     return len(left)
