@@ -126,11 +126,19 @@ def press(page: Chrome, *keys: str) -> None:
         page.switch_to.active_element.send_keys(key)
 
 
+@contextmanager
+def leaving(page: Chrome, timeout_s: float = 15) -> Iterator[None]:
+    """Wait, after what is done inside, until another page is there as a whole."""
+    page.execute_script("window.isOld = true")
+    yield
+    is_there = "return !window.isOld && document.readyState === 'complete'"
+    wait(page, lambda _: page.execute_script(is_there), timeout_s)
+
+
 def follow(page: Chrome, link: WebElement) -> None:
     """Click a link or button and wait until another page is there."""
-    page.execute_script("window.isOld = true")
-    link.click()
-    wait(page, lambda _: page.execute_script("return !window.isOld && document.readyState === 'complete'"))
+    with leaving(page):
+        link.click()
 
 
 def read_card(page: Chrome, label: str) -> str:
@@ -147,6 +155,12 @@ def read_ledger(page: Chrome) -> dict[str, str]:
         ).text
         for row in page.find_elements(By.CSS_SELECTOR, ".ledger tr[data-row]")
     }
+
+
+def read_severities(page: Chrome) -> set[str]:
+    """Return the severities that a list of findings shows; it may be changing."""
+    shown = page.find_elements(By.CSS_SELECTOR, "tbody .severity")
+    return {word for element in shown for word in element.text.split()[-1:]}
 
 
 def test_a_person_goes_from_an_empty_home_to_a_judged_finding(
@@ -174,13 +188,13 @@ def test_a_person_goes_from_an_empty_home_to_a_judged_finding(
     assert page.execute_script("return window.isSamePage") is True
     assert "completed" in find(page, "#announcer").text
 
-    press(page, "g", "f")
-    wait(page, lambda _: page.current_url.endswith("/ui/findings"))
+    with leaving(page):
+        press(page, "g", "f")
+    assert page.current_url.endswith("/ui/findings")
     total = int(read_card(page, "Open"))
     find(page, "#filter").send_keys(f"{OPEN_FILTER} severity:high", Keys.ENTER)
-    wait(page, lambda _: "severity%3Ahigh" in page.current_url)
-    high = page.find_elements(By.CSS_SELECTOR, "tbody .severity")
-    assert {element.text.split()[-1] for element in high} == {"high"}
+    wait(page, lambda _: read_severities(page) == {"high"})
+    assert "severity%3Ahigh" in page.current_url
 
     follow(page, find(page, ".row-link"))
     assert "shell=True" in find(page, ".code-line.is-marked").text
@@ -206,8 +220,9 @@ def test_keys_lead_through_a_list_and_its_preview(filled: Served, page: Chrome) 
     wait(page, lambda _: find(page, "#panel h2").text != second)
     press(page, Keys.ESCAPE)
     wait(page, lambda _: not find(page, "#panel").is_displayed())
-    press(page, "j", Keys.ENTER)
-    wait(page, lambda _: "/ui/findings/" in page.current_url)
+    with leaving(page):
+        press(page, "j", Keys.ENTER)
+    assert "/ui/findings/" in page.current_url
     position = find(page, ".position").text
     press(page, "]")
     wait(page, lambda _: find(page, ".position").text != position)
