@@ -15,10 +15,16 @@ from bench.coverage import measure_comparison
 from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
+from bench.pipelines import (
+    measure_original_pipeline,
+    measure_pipeline_kills,
+    measure_pipelines,
+    measure_submitters,
+)
 from bench.processes import measure_command, measure_server
 from tests.faults.app_rounds import KINDS
 
-ON_DEMAND = ("faults", "app-faults")
+ON_DEMAND = ("faults", "app-faults", "pipelines", "pipeline-kills", "original-pipeline", "submitters")
 """Benches that take too long to run without being named."""
 
 
@@ -34,19 +40,33 @@ def main() -> int:
         "apps": lambda _: measure_apps(),
         "analyzers": lambda _: measure_analyzers(),
         "app-faults": _app_faults,
+        "pipelines": lambda _: measure_pipelines(),
+        "pipeline-kills": lambda given: measure_pipeline_kills(kills=given.kills, seed=given.seed),
+        "original-pipeline": lambda given: measure_original_pipeline(
+            rounds=given.rounds, seed=given.seed, submitters=given.submitters
+        ),
+        "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
-    parser.add_argument("--kills", type=int, default=200, help="faults: how often something is killed")
     parser.add_argument(
-        "--rounds", type=int, default=200, help="app-faults: how often a running app gets into trouble"
+        "--kills", type=int, default=200, help="faults, pipeline-kills: how often something is killed"
+    )
+    parser.add_argument(
+        "--rounds", type=int, default=200, help="app-faults, original-pipeline, submitters: how often"
+    )
+    parser.add_argument(
+        "--submitters",
+        type=int,
+        default=200,
+        help="original-pipeline, submitters: clients that send the same at the same time",
     )
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
         "--seed",
         type=int,
         default=random.randrange(1 << 30),
-        help="faults, app-faults: of everything random",
+        help="of everything random",
     )
     parser.add_argument(
         "--targets", default="server,server,worker", help="faults: server, worker, database, supervisor"

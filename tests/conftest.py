@@ -6,6 +6,7 @@ import asyncio
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from tests.programs import Referee
 
+from referee.app import open_application
 from referee.foundation.settings import Settings, load_settings
 from referee.foundation.store import Database, open_database
 from referee.foundation.store.database import database_url_of
@@ -109,12 +111,24 @@ def _ensure_template(lease: ServerLease) -> None:
         found = connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [_template()]).fetchone()
         if found is None:
             connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier("unfinished_template")))
-            migrate(_conninfo(lease, "unfinished_template"))
+            conninfo = _conninfo(lease, "unfinished_template")
+            migrate(conninfo)
+            asyncio.run(_prepare(database_url_of(conninfo)))
             connection.execute(
                 sql.SQL("ALTER DATABASE {} RENAME TO {}").format(
                     sql.Identifier("unfinished_template"), sql.Identifier(_template())
                 )
             )
+
+
+async def _prepare(url: str) -> None:
+    """Have the job library make its tables too, so that no test has to."""
+    with tempfile.TemporaryDirectory() as folder:
+        settings = load_settings(
+            home=Path(folder) / "home", database_url=url.replace("postgresql+psycopg", "postgresql")
+        )
+        async with open_application(settings, is_worker=False):
+            pass
 
 
 def _wait_until_gone(server_home: Path) -> None:

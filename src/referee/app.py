@@ -26,6 +26,7 @@ from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
 from referee.operations.verification import register_verification
 from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_pipelines
+from referee.pipelines.reports import register_report_workflows
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
 
@@ -40,6 +41,7 @@ ALL_TABLES = (
     "referee.analysis.analyzers.tables",
     "referee.audit.tables",
     "referee.pipelines.tables",
+    "referee.pipelines.reports.tables",
 )
 """Modules whose tables together are the schema."""
 
@@ -128,6 +130,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         settings=settings, database=database, artifacts=artifacts, apps=apps, analysis=analysis
     )
     register_pipeline_workflows(pipelines, engine)
+    register_report_workflows(pipelines, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ended_count = await sweep_analyses(analysis, apps)

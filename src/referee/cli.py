@@ -23,6 +23,7 @@ from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
 from referee.operations.commands import register_operations
 from referee.pipelines.commands import pipeline_app
+from referee.pipelines.reports.commands import report_app
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
 from referee.tools.judge_commands import app as judge_app
@@ -54,6 +55,7 @@ app.add_typer(apps_app, name="app")
 app.add_typer(model_app, name="model")
 app.add_typer(template_app, name="template")
 app.add_typer(pipeline_app, name="pipeline")
+app.add_typer(report_app, name="report")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")

@@ -35,8 +35,13 @@ from referee.operations.pages import create_pages as operations_pages
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.pipelines.api import create_api as pipelines_api
+from referee.pipelines.comparing.pages import create_comparing_routes
 from referee.pipelines.pages import create_pages as pipelines_pages
+from referee.pipelines.planning_api import create_planning_api
+from referee.pipelines.presets_api import create_presets_api
+from referee.pipelines.reports.pages import create_reports_routes
 from referee.pipelines.shell import register_in_shell as register_pipelines
+from referee.pipelines.success_surface import create_success_routes
 from referee.tools.api import create_api as tools_api
 from referee.tools.inspecting import InstalledTools, ToolInspector
 from referee.tools.pages import create_pages as tools_pages
@@ -73,8 +78,13 @@ def create_web_app(settings: Settings) -> FastAPI:
                 opened.clear()
                 await live.close()
 
+    local_principals: dict[str, Principal] = {}
+
     async def find_principal(slug: str) -> Principal:
-        return await find_local_principal(current().database, slug)
+        """Ask the database once for each project: one that is there keeps its id, and none is ever removed."""
+        if slug not in local_principals:
+            local_principals[slug] = await find_local_principal(current().database, slug)
+        return local_principals[slug]
 
     async def check_key(bearer: str) -> Principal:
         return await authenticate(current().database, bearer)
@@ -106,16 +116,26 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(apps_api(lambda: current().apps, AnalysisJudgements()))
     app.include_router(create_run_api(lambda: current().apps))
     app.include_router(create_generation_api(lambda: current().apps, lambda: current().engine))
-    app.include_router(create_catalogue_pages(lambda: current().apps, AnalysisJudgements()))
+    app.include_router(
+        create_catalogue_pages(lambda: current().apps, AnalysisJudgements(), lambda: current().engine)
+    )
     app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
     app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
-    app.include_router(analyzers_api(lambda: current().analysis))
-    app.include_router(analyzers_pages(lambda: current().analysis))
-    app.include_router(pipelines_api(lambda: current().pipelines, lambda: current().engine))
-    app.include_router(pipelines_pages(lambda: current().pipelines, lambda: current().engine))
-    app.include_router(operations_pages(current))
+    for router in (
+        analyzers_api(lambda: current().analysis),
+        analyzers_pages(lambda: current().analysis),
+        create_planning_api(lambda: current().pipelines),
+        create_presets_api(lambda: current().pipelines),
+        pipelines_api(lambda: current().pipelines, lambda: current().engine),
+        pipelines_pages(lambda: current().pipelines, lambda: current().engine),
+        *create_success_routes(lambda: current().pipelines),
+        *create_comparing_routes(lambda: current().pipelines),
+        *create_reports_routes(lambda: current().pipelines, lambda: current().engine),
+        operations_pages(current),
+    ):
+        app.include_router(router)
     register_tools(app.state.shell)
     register_apps(app.state.shell, lambda: current().database)
     register_analysis(app.state.shell, lambda: current().analysis)

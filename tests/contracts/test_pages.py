@@ -183,9 +183,13 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     pipeline = await client.post("/v1/pipelines", json={"definition": definition})
     pipeline_id = pipeline.json()["pipeline_id"]
     await wait_for(client, f"/v1/pipelines/{pipeline_id}", "state", {"completed"})
+    report = {"kind": "comprehensive", "pipeline_id": pipeline_id, "title": HOSTILE_NAME}
+    report_id = (await client.post("/v1/reports", json=report)).json()["report_id"]
+    await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
     return {
         "analysis_id": analysis_id,
         "pipeline_id": pipeline_id,
+        "report_id": report_id,
         "app_run_id": app_run_id,
         "finding_id": finding_id,
         "job_id": verification,
@@ -211,8 +215,8 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
-        "", "analyses", "analyzers", "app-runs", "apps", "findings", "integrity", "jobs", "pipelines", "services",
-        "system", "tools",
+        "", "analyses", "analyzers", "app-runs", "apps", "compare", "findings", "integrity", "jobs", "pipelines",
+        "reports", "services", "system", "tools",
     }  # fmt: skip
 
 

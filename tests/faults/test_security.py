@@ -183,15 +183,22 @@ async def test_lists_of_one_project_count_nothing_of_another(serve: Serve, subje
         ]
         told = {path: await served.theirs.get(path) for path in lists}
         counts = {
-            path: answer.json()["total_count"]
-            for path, answer in told.items()
-            if "total_count" in answer.text
+            path: _sum_counts(answer.json()) for path, answer in told.items() if "total_count" in answer.text
         }
         overview, found = told["/v1/overview"].json(), await served.theirs.get("/ui/jump?q=subject")
 
     assert {path: count for path, count in counts.items() if path not in SHARED and count} == {}
     assert set(overview["analyses"].values()) | set(overview["findings"].values()) == {0}
     assert found.json() == []
+
+
+def _sum_counts(value: Any) -> int:
+    """Return every ``total_count`` in an answer together, however deep."""
+    if isinstance(value, list):
+        return sum(map(_sum_counts, value))
+    if not isinstance(value, dict):
+        return 0
+    return sum(one if name == "total_count" else _sum_counts(one) for name, one in value.items())
 
 
 async def test_equal_source_of_another_project_is_not_answered_from_its_results(
@@ -301,10 +308,22 @@ async def _make_everything(client: httpx.AsyncClient, subject: Path) -> dict[str
     )
     definition = {"name": "ours", "existing": {"apps": ["m/app1"]}, "analysis": {"tools": ["vulture"]}}
     pipeline = await client.post("/v1/pipelines", json={"definition": definition})
+    preset = await client.post(
+        "/v1/pipeline-presets", json={"name": "ours", "definition": "name: x\nexisting: {apps: [m/app1]}\n"}
+    )
+    report = await client.post(
+        "/v1/reports", json={"kind": "tool_analysis", "pipeline_id": pipeline.json()["pipeline_id"]}
+    )
+    async with asyncio.timeout(120):
+        while (await client.get(report.headers["location"])).json()["state"] != "completed":
+            await asyncio.sleep(0.1)
     return {
         "analysis_id": analysis_id,
+        "report_id": report.json()["report_id"],
+        "file_name": "data",
         "template": format_id("template", UUID(template.json()["template_id"])),
         "pipeline_id": pipeline.json()["pipeline_id"],
+        "preset_id": preset.json()["preset_id"],
         "finding_id": (await client.get("/v1/findings")).json()["items"][0]["finding_id"],
         "app_id": (await client.get("/v1/apps")).json()["items"][0]["app_id"],
         "job_id": (await client.get("/v1/jobs")).json()["items"][0]["job_id"],

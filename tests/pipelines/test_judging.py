@@ -28,10 +28,13 @@ def make_analysis(state: AnalysisState) -> Analysis:
     )  # fmt: skip
 
 
-def make_run(outcome: Outcome, *, did_run: bool = True, tool: str = "curl") -> ToolRun:
+def make_run(
+    outcome: Outcome, *, did_run: bool = True, tool: str = "curl", exit_code: int | None = None
+) -> ToolRun:
     return ToolRun(
         tool_run_id=ID, analysis_id=ID, position=0, tool=tool, service=Service.dynamic, parameters={}, attempts_count=1,
-        outcome=outcome, reason=f"It was {outcome}.", did_run=did_run, exit_meaning=ExitMeaning.unknown, exit_code=None,
+        outcome=outcome, reason=f"It was {outcome}.", did_run=did_run, exit_meaning=ExitMeaning.unknown,
+        exit_code=exit_code,
         parse_state=ParseState.not_attempted, findings_count=None, suppressed_count=None, version=None,
         cached_from_tool_run_id=None, command=(), isolation=None, coverage=None, notices=(), raw={}, plan=None,
         app_run_id=None, app_isolation=None, stands_in_for=None, sarif_sha256=None, findings_digest=None,
@@ -44,7 +47,7 @@ def test_completed_analysis_is_a_valid_cell() -> None:
         make_analysis(AnalysisState.completed),
         [make_run(Outcome.succeeded), make_run(Outcome.not_applicable, tool="ab")],
         unavailable=(),
-        has_app_run=True,
+        can_app_run=True,
     )
 
     assert (verdict.state, verdict.is_valid, verdict.reason, verdict.holes) == (
@@ -59,8 +62,8 @@ def test_tool_that_was_named_as_unavailable_leaves_the_cell_valid_and_another_do
     partial = make_analysis(AnalysisState.partially_completed)
     runs = [make_run(Outcome.succeeded), make_run(Outcome.unavailable, did_run=False, tool="zap")]
 
-    named = judge_cell(partial, runs, unavailable={"zap"}, has_app_run=True)
-    unnamed = judge_cell(partial, runs, unavailable=(), has_app_run=True)
+    named = judge_cell(partial, runs, unavailable={"zap"}, can_app_run=True)
+    unnamed = judge_cell(partial, runs, unavailable=(), can_app_run=True)
 
     assert (named.is_valid, named.is_worth_another_try) == (True, False)
     assert (unnamed.is_valid, unnamed.is_worth_another_try) == (False, True)
@@ -68,7 +71,7 @@ def test_tool_that_was_named_as_unavailable_leaves_the_cell_valid_and_another_do
 
 
 @pytest.mark.parametrize(
-    ("outcome", "did_run", "has_app_run", "is_transient"),
+    ("outcome", "did_run", "can_app_run", "is_transient"),
     [
         (Outcome.skipped, False, True, True),
         (Outcome.target_unreachable, True, True, True),
@@ -80,13 +83,13 @@ def test_tool_that_was_named_as_unavailable_leaves_the_cell_valid_and_another_do
     ],
 )
 def test_only_faults_of_the_surroundings_are_worth_another_try(
-    outcome: Outcome, did_run: bool, has_app_run: bool, is_transient: bool
+    outcome: Outcome, did_run: bool, can_app_run: bool, is_transient: bool
 ) -> None:
     verdict = judge_cell(
         make_analysis(AnalysisState.partially_completed),
         [make_run(Outcome.succeeded), make_run(outcome, did_run=did_run, tool="nmap")],
         unavailable=(),
-        has_app_run=has_app_run,
+        can_app_run=can_app_run,
     )
 
     assert (verdict.is_valid, verdict.is_worth_another_try) == (False, is_transient)
@@ -97,7 +100,7 @@ def test_cancelled_analysis_cancels_its_cell() -> None:
         make_analysis(AnalysisState.cancelled),
         [make_run(Outcome.cancelled)],
         unavailable=(),
-        has_app_run=True,
+        can_app_run=True,
     )
 
     assert (verdict.state, verdict.is_valid, verdict.is_worth_another_try) == (
@@ -105,3 +108,17 @@ def test_cancelled_analysis_cancels_its_cell() -> None:
         False,
         False,
     )
+
+
+@pytest.mark.parametrize(("exit_code", "is_tried"), [(-9, True), (-11, False), (1, False), (None, False)])
+def test_tool_that_was_killed_from_outside_is_tried_again_and_one_that_crashed_is_not(
+    exit_code: int | None, is_tried: bool
+) -> None:
+    verdict = judge_cell(
+        make_analysis(AnalysisState.partially_completed),
+        [make_run(Outcome.succeeded), make_run(Outcome.failed, tool="ruff", exit_code=exit_code)],
+        unavailable=(),
+        can_app_run=True,
+    )
+
+    assert (verdict.is_valid, verdict.is_worth_another_try) == (False, is_tried)

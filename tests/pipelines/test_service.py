@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from pathlib import Path
 from uuid import UUID
 
@@ -124,7 +125,7 @@ async def test_cancelled_pipeline_ends_every_cell_and_a_retry_goes_on(
 async def test_cell_without_a_source_fails_with_the_reason_and_others_go_on(
     application: Application, project_id: UUID, four_apps: Path, run_pipeline: RunPipeline
 ) -> None:
-    (four_apps / "beta" / "app2" / "main.py").unlink()
+    shutil.rmtree(four_apps / "beta" / "app2")
 
     pipeline = await run_pipeline(FOUR)
 
@@ -133,7 +134,7 @@ async def test_cell_without_a_source_fails_with_the_reason_and_others_go_on(
     async with application.database.reading() as session:
         cells = (await list_cells(session, pipeline.pipeline_id)).items
     assert [cell.state for cell in cells][3] is CellState.failed
-    assert "has no source file" in cells[3].reason
+    assert "There is no folder" in cells[3].reason
     assert cells[3].attempts_count == 1, "a verdict on the app is not tried again"
 
 
@@ -142,7 +143,7 @@ async def test_folder_of_apps_is_imported_and_analysed_without_doubles(
 ) -> None:
     extra = four_apps / "delta" / "app1"
     extra.mkdir(parents=True)
-    (extra / "main.py").write_text("x = 1\n")
+    (extra / "main.py").write_text("import os\n\nos.getcwd()\n")
 
     pipeline = await run_pipeline(
         f"name: a folder\nexisting: {{apps: [beta/app2], folder: {four_apps}}}\nanalysis: {{tools: [vulture]}}\n"

@@ -11,7 +11,13 @@ from referee.core.doors import open_door
 
 if TYPE_CHECKING:
     from referee.analysis.breakers import ServiceGate
-    from referee.analysis.queries import get_analysis, list_tool_runs
+    from referee.analysis.queries import (
+        count_by_severity,
+        get_analysis,
+        list_manifest_entries,
+        list_outcomes,
+        list_tool_runs,
+    )
     from referee.analysis.requests import LOADS, PROFILES, AnalysisRequest, plan_runs
     from referee.analysis.running import AnalysisRoom
     from referee.analysis.service import (
@@ -22,7 +28,16 @@ if TYPE_CHECKING:
         retry_analysis,
         set_finding_link,
     )
-    from referee.analysis.views import Analysis, Finding, Occurrence, SeverityCounts, Subject, ToolRun
+    from referee.analysis.success_rates import ServiceDay, count_service_successes
+    from referee.analysis.views import (
+        Analysis,
+        Finding,
+        ManifestEntry,
+        Occurrence,
+        SeverityCounts,
+        Subject,
+        ToolRun,
+    )
     from referee.analysis.workflows import register_workflows, sweep_analyses
 
 __all__ = [
@@ -32,15 +47,21 @@ __all__ = [
     "AnalysisRequest",
     "AnalysisRoom",
     "Finding",
+    "ManifestEntry",
     "Occurrence",
+    "ServiceDay",
     "ServiceGate",
     "SeverityCounts",
     "Subject",
     "ToolRun",
     "cancel_analysis",
+    "count_by_severity",
+    "count_service_successes",
     "create_analysis",
     "dismiss_finding",
     "get_analysis",
+    "list_manifest_entries",
+    "list_outcomes",
     "list_tool_runs",
     "plan_runs",
     "register_workflows",
@@ -55,7 +76,10 @@ __getattr__ = open_door(
     {
         "breakers": ("ServiceGate",),
         "queries": (
+            "count_by_severity",
             "get_analysis",
+            "list_manifest_entries",
+            "list_outcomes",
             "list_tool_runs",
         ),
         "requests": (
@@ -73,9 +97,14 @@ __getattr__ = open_door(
             "retry_analysis",
             "set_finding_link",
         ),
+        "success_rates": (
+            "ServiceDay",
+            "count_service_successes",
+        ),
         "views": (
             "Analysis",
             "Finding",
+            "ManifestEntry",
             "Occurrence",
             "SeverityCounts",
             "Subject",

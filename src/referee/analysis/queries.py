@@ -43,6 +43,7 @@ __all__ = [
     "list_app_versions",
     "list_manifest_entries",
     "list_measurements",
+    "list_outcomes",
     "list_tool_runs",
 ]
 
@@ -228,6 +229,21 @@ async def count_by_severity(
         name = "suppressed" if suppressed else severity
         by_name[name] = by_name.get(name, 0) + count
     return {analysis_id: SeverityCounts(**by_name) for analysis_id, by_name in counts.items()}
+
+
+async def list_outcomes(
+    session: AsyncSession, analysis_ids: Sequence[UUID]
+) -> dict[UUID, tuple[tuple[str, Outcome | None], ...]]:
+    """Return each analysis' tools with what became of them, in their order; None while nothing has."""
+    rows = await session.execute(
+        select(ToolRunRow.analysis_id, ToolRunRow.tool, ToolRunRow.outcome)
+        .where(ToolRunRow.analysis_id.in_(analysis_ids))
+        .order_by(ToolRunRow.analysis_id, ToolRunRow.position)
+    )
+    found: dict[UUID, list[tuple[str, Outcome | None]]] = {}
+    for analysis_id, tool, outcome in rows:
+        found.setdefault(analysis_id, []).append((tool, None if outcome is None else Outcome(outcome)))
+    return {analysis_id: tuple(tools) for analysis_id, tools in found.items()}
 
 
 async def list_tool_runs(session: AsyncSession, analysis_id: UUID) -> tuple[ToolRun, ...]:

@@ -38,6 +38,7 @@ from referee.apps import (
     render_listing,
     take_snapshot,
 )
+from referee.apps.line_counts import count_code_lines
 from referee.core.errors import Conflict, InvalidInput, Unavailable
 from referee.core.ids import format_id, new_id
 from referee.core.sources import SourceSnapshot
@@ -102,13 +103,14 @@ async def create_analysis(
         name=name,
     )
     listing = await room.artifacts.put_bytes(render_listing(snapshot), "application/json")
+    lines_count = await asyncio.to_thread(count_code_lines, snapshot)
     async with room.database.transaction() as session:
         existing = await _find_by_key(session, project_id, request)
         if existing is None:
             refused = await find_closed_services(session, room, {run.service for run in runs})
             _require_service(runs, refused)
             existing = await _insert(
-                session, engine, project_id, request, runs, refused, location, snapshot, listing
+                session, engine, project_id, request, runs, refused, location, snapshot, listing, lines_count
             )
             await publish(session, "analyses", {"analysis_id": str(existing)}, project_id=project_id)
         analysis = await get_analysis(session, project_id, existing)
@@ -247,6 +249,7 @@ async def _insert(
     location: SourceLocation,
     snapshot: SourceSnapshot,
     listing: Artifact,
+    lines_count: int | None,
 ) -> UUID:
     await record_artifacts(session, [listing])
     template = await _find_template(session, project_id, request)
@@ -266,6 +269,7 @@ async def _insert(
             listing_sha256=listing.sha256,
             files_count=len(snapshot.files),
             excluded_count=sum(max(entry.files_count, 1) for entry in snapshot.excluded),
+            code_lines_count=lines_count,
             template_id=template_id,
             traceparent=parse_traceparent(request.traceparent) or make_traceparent(),
             idempotency_key=request.idempotency_key,

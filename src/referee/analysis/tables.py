@@ -122,6 +122,8 @@ class AnalysisRow(Base):
     listing_sha256: Mapped[str] = mapped_column(ForeignKey("artifacts.sha256"))
     files_count: Mapped[int]
     excluded_count: Mapped[int]
+    code_lines_count: Mapped[int | None] = mapped_column(BigInteger)
+    """Lines of code that are not blank; null where nobody counted them."""
     template_id: Mapped[UUID | None] = mapped_column(ForeignKey("templates.template_id"))
     """What the app was asked to do, in the version that this analysis judges by."""
     traceparent: Mapped[str | None]

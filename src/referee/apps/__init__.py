@@ -23,7 +23,7 @@ if TYPE_CHECKING:
         run_generation,
     )
     from referee.apps.holding import AppSource, HeldApp, NothingToRun, hold_app, sweep_app_runs
-    from referee.apps.importing_apps import ImportedApp, import_apps
+    from referee.apps.importing_apps import FolderImport, ImportedApp, import_apps
     from referee.apps.known_templates import (
         KnownTemplate,
         find_template,
@@ -32,7 +32,8 @@ if TYPE_CHECKING:
         load_template,
         read_template_file,
     )
-    from referee.apps.lookups import compute_generation_cost_usd, has_app_started, list_named_apps
+    from referee.apps.lookups import can_app_run, compute_generation_cost_usd, list_named_apps
+    from referee.apps.placeholder_records import note_placeholder
     from referee.apps.room import AppsRoom
     from referee.apps.running import stop_people_runs
     from referee.apps.runs import AppFailed, AppRun, AppRunState, FailureKind
@@ -62,6 +63,7 @@ __all__ = [
     "AppSource",
     "AppsRoom",
     "FailureKind",
+    "FolderImport",
     "Generation",
     "GenerationFailure",
     "GenerationState",
@@ -73,6 +75,7 @@ __all__ = [
     "NothingToRun",
     "SourceLimits",
     "SourceLocation",
+    "can_app_run",
     "compute_generation_cost_usd",
     "count_apps",
     "create_generation",
@@ -82,7 +85,6 @@ __all__ = [
     "get_generation",
     "get_model",
     "get_template",
-    "has_app_started",
     "hold_app",
     "import_apps",
     "import_models",
@@ -94,6 +96,7 @@ __all__ = [
     "load_snapshot",
     "load_template",
     "locate_source",
+    "note_placeholder",
     "read_template_file",
     "register_generation",
     "render_listing",
@@ -119,9 +122,10 @@ __getattr__ = open_door(
             "register_generation",
             "run_generation",
         ),
-        "importing_apps": ("ImportedApp", "import_apps"),
+        "importing_apps": ("FolderImport", "ImportedApp", "import_apps"),
+        "placeholder_records": ("note_placeholder",),
         "holding": ("AppSource", "HeldApp", "NothingToRun", "hold_app", "sweep_app_runs"),
-        "lookups": ("compute_generation_cost_usd", "has_app_started", "list_named_apps"),
+        "lookups": ("can_app_run", "compute_generation_cost_usd", "list_named_apps"),
         "room": ("AppsRoom",),
         "running": ("stop_people_runs",),
         "runs": ("AppFailed", "AppRun", "AppRunState", "FailureKind"),

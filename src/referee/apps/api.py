@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from referee.apps import service
+from referee.apps.bill_of_materials.api import add_bill_route
 from referee.apps.judgements import AppAnalysis, AppJudgements, AppSummary
 from referee.apps.models import AppSourceModel, AppVersionModel
 from referee.apps.room import AppsRoom
@@ -62,6 +63,10 @@ class AppModel(BaseModel):
     number: int
     path: str
     created_at: datetime
+    placeholder: str | None = Field(
+        description="What is there instead of an app: empty, scaffold, unwritten or filler; null: an app."
+    )
+    placeholder_reason: str = Field(description="One sentence; empty for an app.")
     analyses_count: int
     latest_analysis: AppAnalysisModel | None
     open_findings_count: int
@@ -80,6 +85,8 @@ class AppModel(BaseModel):
             number=app.number,
             path=app.path,
             created_at=app.created_at,
+            placeholder=app.placeholder,
+            placeholder_reason=app.placeholder_reason,
             analyses_count=summary.analyses_count,
             latest_analysis=None
             if summary.latest is None
@@ -117,6 +124,7 @@ def create_api(room: Callable[[], AppsRoom], judgements: AppJudgements) -> APIRo
     router = APIRouter(prefix="/v1")
     _add_apps(router, room, judgements)
     _add_app_parts(router, room, judgements)
+    add_bill_route(router, room)
     return router
 
 

@@ -7,14 +7,16 @@ from typing import Annotated
 
 import typer
 
+from referee.apps.bill_of_materials.commands import sbom_command
 from referee.apps.generation.commands import add_generation_commands
 from referee.apps.run_commands import add_run_commands
 
 __all__ = ["app"]
 
-app = typer.Typer(help="Apps: import, generate, list, run, stop, status, logs.", no_args_is_help=True)
+app = typer.Typer(help="Apps: import, generate, list, run, stop, status, logs, sbom.", no_args_is_help=True)
 add_generation_commands(app)
 add_run_commands(app)
+app.command("sbom")(sbom_command)
 
 
 @app.callback()
@@ -55,6 +57,8 @@ def list_command(
                 "number": found.number,
                 "template": found.template,
                 "path": found.path,
+                "placeholder": found.placeholder,
+                "placeholder_reason": found.placeholder_reason,
                 "created_at": found.created_at.isoformat(),
             }
         )
@@ -65,7 +69,8 @@ def list_command(
         typer.echo(json.dumps(answer, indent=1, ensure_ascii=False))
         return
     for found in page.items:
-        typer.echo(f"{found['app_id']}  {found['model']}/app{found['number']}  {found['path']}")
+        mark = f"  placeholder: {found['placeholder']}" if found["placeholder"] else ""
+        typer.echo(f"{found['app_id']}  {found['model']}/app{found['number']}  {found['path']}{mark}")
     if page.next_cursor is not None:
         typer.echo(
             f"{len(page.items)} of {page.total_count} apps; go on with --cursor {page.next_cursor}", err=True

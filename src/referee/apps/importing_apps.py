@@ -7,7 +7,8 @@
 anything else                   an app by itself, or one for each folder in it
 ==============================  =====================================================
 
-Nothing of an app is read or run; links are not followed.
+Nothing of an app is run, and links are not followed. Its code is looked at once, to tell an app from a placeholder;
+what has the place of an app and cannot be one is left out with its reason.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 from uuid import UUID
@@ -23,11 +24,13 @@ from uuid import UUID
 from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.apps.languages import classify_folder
+from referee.apps.placeholder_records import note_placeholder
 from referee.apps.service import App, ensure_app, get_app, locate_source, reserve_app
 from referee.apps.tables import AppRow
 from referee.core.errors import InvalidInput
 
-__all__ = ["LOOSE_MODEL", "FoundApp", "ImportedApp", "find_apps", "import_apps"]
+__all__ = ["LOOSE_MODEL", "FolderImport", "FoundApp", "ImportedApp", "LeftOut", "find_apps", "import_apps"]
 
 LOOSE_MODEL: Final = "imported"
 """Model of loose folders when nobody names one."""
@@ -36,6 +39,8 @@ _LAYOUTS: Final = ("models", "generated/apps", "")
 _MAX_APPS: Final = 10_000
 _MAX_ENTRIES: Final = 100_000
 """Folders looked at."""
+_MAX_LEFT_OUT: Final = 1_000
+"""Named one by one; the rest is counted."""
 _SIGNS: Final = (
     "referee.toml", "Procfile", "package.json", "requirements.txt", "pyproject.toml", "setup.cfg",
     "Pipfile", "index.html", "app.py", "main.py", "manage.py", "server.js", "backend", "frontend",
@@ -59,7 +64,39 @@ class ImportedApp:
     """An app that is known now."""
 
     app: App
+    """Its ``placeholder`` says what is there instead of an app."""
     is_new: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LeftOut:
+    """Something that has the place of an app and is none that can be known."""
+
+    path: str
+    """For people: what cannot be printed is escaped."""
+    reason: str
+
+
+@dataclass(slots=True)
+class FolderImport:
+    """What became of a folder of apps."""
+
+    apps: list[ImportedApp] = field(default_factory=list)
+    """By path."""
+    left_out: list[LeftOut] = field(default_factory=list)
+    left_out_count: int = 0
+
+    @property
+    def placeholders(self) -> list[ImportedApp]:
+        """Those that are no apps yet."""
+        return [one for one in self.apps if one.app.placeholder is not None]
+
+    def leave_out(self, path: Path, reason: str) -> None:
+        """Note what is not taken over, and why."""
+        self.left_out_count += 1
+        if len(self.left_out) < _MAX_LEFT_OUT:
+            shown = str(path).encode("utf-8", "backslashreplace").decode()
+            self.left_out.append(LeftOut("".join(one if one.isprintable() else "�" for one in shown), reason))
 
 
 async def import_apps(
@@ -70,8 +107,8 @@ async def import_apps(
     allowed_roots: Sequence[Path],
     model: str | None = None,
     template: str | None = None,
-) -> list[ImportedApp]:
-    """Make the apps of a folder known, and return them by path. Known ones stay who they are.
+) -> FolderImport:
+    """Make the apps of a folder known. Known ones stay who they are; whether each is a placeholder is told anew.
 
     Args:
         session: In a transaction.
@@ -85,23 +122,36 @@ async def import_apps(
         InvalidInput: The folder cannot be read, holds no app or too many.
     """
     located = await asyncio.to_thread(locate_source, folder, allowed_roots=allowed_roots)
-    found = await asyncio.to_thread(lambda: list(find_apps(located.path)))
-    if not found:
+    imported = FolderImport()
+    found = await asyncio.to_thread(lambda: list(find_apps(located.path, imported)))
+    for one in found:
+        try:
+            # Each is checked by itself: its name may not be UTF-8, and it may be a link out of the allowed folders.
+            path = (await asyncio.to_thread(locate_source, str(one.path), allowed_roots=allowed_roots)).path
+            if one.model is not None:  # its name may be none that a model can have
+                locate_source(str(path), allowed_roots=(), model=one.model, number=one.number)
+        except InvalidInput as error:
+            imported.leave_out(one.path, error.message)
+            continue
+        imported.apps.append(
+            await _import_one(session, project_id, one, path, model or LOOSE_MODEL, template)
+        )
+    if not imported.apps:
+        why = f" {imported.left_out[0].reason}" if imported.left_out else ""
         raise InvalidInput(
             "app.none_found",
-            f"There is no app in {str(located.path)!r}.",
+            f"There is no app in {str(located.path)!r}.{why}",
             "Name the folder of an app, one that holds MODEL/appN, or one whose folders are apps.",
         )
-    imported = []
-    for one in found:
-        # Each is checked by itself: its name may not be UTF-8, and it may be a link out of the allowed folders.
-        path = (await asyncio.to_thread(locate_source, str(one.path), allowed_roots=allowed_roots)).path
-        imported.append(await _import_one(session, project_id, one, path, model or LOOSE_MODEL, template))
     return imported
 
 
-def find_apps(folder: Path) -> Iterator[FoundApp]:
+def find_apps(folder: Path, imported: FolderImport | None = None) -> Iterator[FoundApp]:
     """Yield the apps that a folder is or holds, by path.
+
+    Args:
+        folder: Absolute.
+        imported: Takes what is left out.
 
     Raises:
         InvalidInput: There are too many.
@@ -110,8 +160,9 @@ def find_apps(folder: Path) -> Iterator[FoundApp]:
     if own.model is not None:
         yield FoundApp(folder, own.model, own.number)
         return
+    noted = imported or FolderImport()
     count = 0
-    for app in _find_layouts(folder):
+    for app in _find_layouts(folder, noted):
         count += 1
         _check_count(count)
         yield app
@@ -120,41 +171,57 @@ def find_apps(folder: Path) -> Iterator[FoundApp]:
     if any((folder / sign).exists() for sign in _SIGNS):
         yield FoundApp(folder, None, None)
         return
-    for number, entry in enumerate(_list_folders(folder), start=1):
+    for number, entry in enumerate(_list_folders(folder, noted), start=1):
         _check_count(number)
         yield FoundApp(entry, None, None)
 
 
-def _find_layouts(folder: Path) -> Iterator[FoundApp]:
+def _find_layouts(folder: Path, noted: FolderImport) -> Iterator[FoundApp]:
     is_of_one_model = folder.parent.name in ("models", "apps") and folder.parent.parent.name != "models"
     if is_of_one_model:
-        yield from _find_numbered(folder)
+        yield from _find_numbered(folder, noted)
         return
     for layout in _LAYOUTS:
         parent = folder / layout if layout else folder
-        found = [app for model in _list_folders(parent) for app in _find_numbered(model)]
+        seen = FolderImport()
+        found = [app for model in _list_folders(parent, seen) for app in _find_numbered(model, seen)]
         if found:
+            for one in seen.left_out:
+                noted.leave_out(Path(one.path), one.reason)
             yield from found
             return
 
 
-def _find_numbered(folder: Path) -> Iterator[FoundApp]:
-    numbered = ((entry, _APP_FOLDER.fullmatch(entry.name)) for entry in _list_folders(folder))
-    found = [(int(match[1]), entry) for entry, match in numbered if match]
+def _find_numbered(folder: Path, noted: FolderImport) -> Iterator[FoundApp]:
+    found = []
+    for entry in _list_folders(folder, noted):
+        match = _APP_FOLDER.fullmatch(entry.name)
+        if match:
+            found.append((int(match[1]), entry))
+        else:
+            noted.leave_out(entry, "Its name is not appN.")
     for number, entry in sorted(found):
         yield FoundApp(entry, folder.name, number)
 
 
-def _list_folders(folder: Path) -> list[Path]:
-    """Return the folders in a folder by name, without links and hidden ones; [] when it cannot be read."""
+def _list_folders(folder: Path, noted: FolderImport) -> list[Path]:
+    """Return the folders in a folder by name, without links, hidden and vendored ones; [] when it cannot be read."""
     found = []
     try:
         for number, entry in enumerate(folder.iterdir()):
             if number >= _MAX_ENTRIES:
+                noted.leave_out(folder, f"It holds more than {_MAX_ENTRIES:,} entries.")
                 break
-            if not entry.name.startswith(".") and not entry.is_symlink() and entry.is_dir():
+            if entry.name.startswith(".") or classify_folder(entry.name, frozenset()) == "vendored":
+                continue
+            if entry.is_symlink():
+                noted.leave_out(entry, "It is a link, and links are not followed.")
+            elif entry.is_dir():
                 found.append(entry)
-    except OSError:
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        noted.leave_out(folder, f"It cannot be read: {error.strerror}.")
         return []
     return sorted(found)
 
@@ -176,8 +243,21 @@ async def _import_one(
     loose_model: str,
     template: str | None,
 ) -> ImportedApp:
+    app, is_new = await _ensure(session, project_id, found, path, loose_model, template)
+    await note_placeholder(session, app.app_id, app.path)
+    return ImportedApp(await get_app(session, project_id, app.app_id), is_new)
+
+
+async def _ensure(
+    session: AsyncSession,
+    project_id: UUID,
+    found: FoundApp,
+    path: Path,
+    loose_model: str,
+    template: str | None,
+) -> tuple[App, bool]:
+    """Return the app of a folder, and whether it was made for it."""
     if found.model is not None and found.number is not None:
-        locate_source(str(path), allowed_roots=(), model=found.model, number=found.number)  # checks the names
         known = await session.scalar(
             select(AppRow.app_id).where(
                 AppRow.project_id == project_id, AppRow.model == found.model, AppRow.number == found.number
@@ -191,13 +271,13 @@ async def _import_one(
             path=path,
             template=template,
         )
-        return ImportedApp(app, known is None)
+        return app, known is None
     known = await session.scalar(
         select(AppRow.app_id).where(AppRow.project_id == project_id, AppRow.path == str(path)).limit(1)
     )
     if known is not None:
-        return ImportedApp(await get_app(session, project_id, known), False)
+        return await get_app(session, project_id, known), False
     app = await reserve_app(session, project_id, loose_model, template)
     await session.execute(update(AppRow).where(AppRow.app_id == app.app_id).values(path=str(path)))
     await session.refresh(await session.get_one(AppRow, app.app_id))
-    return ImportedApp(await get_app(session, project_id, app.app_id), True)
+    return await get_app(session, project_id, app.app_id), True

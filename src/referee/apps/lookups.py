@@ -6,13 +6,14 @@ from collections.abc import Sequence
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import exists, func, select, tuple_
+from sqlalchemy import exists, func, or_, select, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.apps.runs import FailureKind
 from referee.apps.service import App, view_app
 from referee.apps.tables import AppRow, AppRunRow, GenerationRow
 
-__all__ = ["compute_generation_cost_usd", "has_app_started", "list_named_apps"]
+__all__ = ["can_app_run", "compute_generation_cost_usd", "list_named_apps"]
 
 _NAMES_AT_ONCE: Final = 2_000
 
@@ -33,15 +34,16 @@ async def list_named_apps(
     return found
 
 
-async def has_app_started(session: AsyncSession, project_id: UUID, source_digest: str) -> bool:
-    """Return whether an app of this source was ever up: what fails to start has never been."""
+async def can_app_run(session: AsyncSession, project_id: UUID, source_digest: str) -> bool:
+    """Return whether another try may find an app of this source up: it was, or what stopped it was not its own."""
+    passing = [kind.value for kind in FailureKind if not kind.is_of_app]
     return bool(
         await session.scalar(
             select(
                 exists().where(
                     AppRunRow.project_id == project_id,
                     AppRunRow.source_digest == source_digest,
-                    AppRunRow.started_at.is_not(None),
+                    or_(AppRunRow.started_at.is_not(None), AppRunRow.failure.in_(passing)),
                 )
             )
         )

@@ -10,6 +10,7 @@ from starlette.responses import Response
 
 from referee.apps.catalogue import MODEL_FIELDS, Model, list_models
 from referee.apps.generation.pages import add_generation_page
+from referee.apps.generation.starting_pages import GetEngine, add_starting_pages
 from referee.apps.judgements import AppJudgements
 from referee.apps.known_templates import KnownTemplate, list_templates
 from referee.apps.room import AppsRoom
@@ -51,8 +52,8 @@ _NO_TEMPLATES = EmptyState(
 )
 
 
-def create_catalogue_pages(room: GetRoom, judgements: AppJudgements) -> APIRouter:
-    """Return the pages of models, of templates and of how an app was written."""
+def create_catalogue_pages(room: GetRoom, judgements: AppJudgements, engine: GetEngine) -> APIRouter:
+    """Return the pages of models, of templates, of how an app was written, and the form that has one written."""
     router = APIRouter(include_in_schema=False)
 
     @router.get("/ui/models")
@@ -88,6 +89,7 @@ def create_catalogue_pages(room: GetRoom, judgements: AppJudgements) -> APIRoute
             request, "apps/templates.html", context, title="Templates", twin_url="/v1/templates"
         )
 
+    add_starting_pages(router, room, engine)
     add_generation_page(router, room, judgements)
     return router
 

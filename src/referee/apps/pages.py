@@ -34,6 +34,7 @@ _APP_COLUMNS = (
     Column("open", "Open findings", "custom"),
     Column("analyses", "Analyses", "count"),
     Column("template", "Template", is_optional=True),
+    Column("kind", "Kind", is_optional=True),
     Column("analysed", "Analysed", "custom"),
 )
 _ANALYSIS_COLUMNS = (
@@ -189,6 +190,7 @@ def _build_row(app: App, summary: AppSummary) -> Row:
             "open": summary,
             "analyses": summary.analyses_count,
             "template": app.template or "not named",
+            "kind": "app" if app.placeholder is None else f"placeholder: {app.placeholder}",
             "analysed": summary,
         },
     )

@@ -74,6 +74,13 @@ class FailureKind(StrEnum):
     """The one port it can use belongs to another process."""
     host_lost = "host_lost"
     """The process that held it ended, or the machine did."""
+    killed = "killed"
+    """Somebody else ended a component before it answered: a person, or a machine without memory."""
+
+    @property
+    def is_of_app(self) -> bool:
+        """Whether it says something of the app; the others say something of its surroundings, and may pass."""
+        return self not in (FailureKind.port_taken, FailureKind.host_lost, FailureKind.killed)
 
 
 class AppFailed(Exception):

@@ -46,12 +46,16 @@ APP_FIELDS: Final[Mapping[str, FilterField]] = {
     "app": FilterField("number", "Number of the app.", example="app:1"),
     "path": FilterField("text", "Part of the folder's path, or a pattern with *.", is_searched=True),
     "created": FilterField("time", "When it was first seen.", example="created:>=-7d"),
+    "placeholder": FilterField(
+        "flag", "Whether nothing was written there that does anything.", example="-is:placeholder"
+    ),
 }
 _APP_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "model": AppRow.__table__.c.model,
     "app": AppRow.__table__.c.number,
     "path": AppRow.__table__.c.path,
     "created": AppRow.__table__.c.created_at,
+    "placeholder": AppRow.__table__.c.placeholder.is_not(None),
 }
 
 _MAX_PATH_BYTES: Final = 2_000
@@ -80,6 +84,10 @@ class App:
     number: int
     path: str
     created_at: datetime
+    placeholder: str | None = None
+    """What is there instead of an app: ``empty``, ``scaffold``, ``unwritten`` or ``filler``; None for an app."""
+    placeholder_reason: str = ""
+    """One sentence; empty for an app."""
 
 
 def locate_source(
@@ -306,4 +314,14 @@ def _recognise_app(path: Path) -> tuple[str | None, int | None]:
 
 def view_app(row: AppRow) -> App:
     """Return a row as a value."""
-    return App(row.app_id, row.project_id, row.model, row.template, row.number, row.path, row.created_at)
+    return App(
+        row.app_id,
+        row.project_id,
+        row.model,
+        row.template,
+        row.number,
+        row.path,
+        row.created_at,
+        row.placeholder,
+        row.placeholder_reason,
+    )

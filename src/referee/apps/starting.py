@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
@@ -238,7 +239,9 @@ def _crashed(place: AppPlace, component: Component, task: asyncio.Task[CommandRe
             FailureKind.port_taken, f"{component.name} could not have its port: {taken}", lines=lines
         )
     end = result.reason or f"It ended with exit code {result.exit_code}."
-    return AppFailed(FailureKind.crashed, f"{component.name} ended before it answered. {end}", lines=lines)
+    is_killed = result.end == "signaled" and result.signal == signal.SIGKILL
+    kind = FailureKind.killed if is_killed else FailureKind.crashed
+    return AppFailed(kind, f"{component.name} ended before it answered. {end}", lines=lines)
 
 
 def _make_command(

@@ -36,6 +36,9 @@ class AppRow(Base):
     __table_args__ = (
         UniqueConstraint("project_id", "model", "number"),
         CheckConstraint("number >= 1", name="number_positive"),
+        CheckConstraint(
+            "placeholder IN ('empty', 'scaffold', 'unwritten', 'filler')", name="placeholder_known"
+        ),
     )
 
     app_id: Mapped[UUID] = mapped_column(primary_key=True)
@@ -44,6 +47,10 @@ class AppRow(Base):
     template: Mapped[str | None]
     number: Mapped[int]
     path: Mapped[str]
+    placeholder: Mapped[str | None]
+    """What is there instead of an app, when its folder was looked at last; null: an app."""
+    placeholder_reason: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    """One sentence; empty for an app."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
 
 

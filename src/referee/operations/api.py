@@ -168,7 +168,7 @@ def _add_integrity(router: APIRouter, application: GetApplication) -> None:
         )
 
     @router.get("/v1/integrity/report", tags=["operations"], response_class=Response)
-    async def get_report(principal: PrincipalParameter) -> Response:
+    async def get_integrity_report(principal: PrincipalParameter) -> Response:
         """Return the last report with all its problems."""
         async with application().database.reading() as session:
             data = await read_verification_report(session, application().artifacts, principal.project_id)

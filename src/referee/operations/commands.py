@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 
 import typer
 
+from referee.operations.selftest_commands import selftest
+
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
@@ -53,6 +55,7 @@ def register_operations(app: typer.Typer) -> None:
     app.command("verify")(verify)
     app.command("upgrade")(upgrade)
     app.command("restore")(restore)
+    app.command("selftest")(selftest)
 
 
 def up(

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Query, Request, Response
+from starlette.responses import StreamingResponse
 
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
@@ -22,7 +23,8 @@ from referee.foundation.web.answers import (
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
-from referee.pipelines import queries, service
+from referee.pipelines import queries, selftest, service
+from referee.pipelines.exporting import name_export, stream_export
 from referee.pipelines.models import (
     CellModel,
     ExtensionModel,
@@ -96,6 +98,21 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
             page = await queries.list_cells(session, pipeline_id, where=filter, cursor=cursor, limit=limit)
         return answer_page(request, response, page, CellModel.of)
 
+    @router.get("/pipelines/{pipeline_id}/export", tags=["pipelines"], response_class=StreamingResponse)
+    async def export_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> StreamingResponse:
+        """Send the pipeline with every result and app as a zip file."""
+        async with room().database.reading() as session:
+            pipeline = await queries.get_pipeline(session, principal.project_id, pipeline_id)
+        return StreamingResponse(
+            stream_export(room(), principal.project_id, principal.project_slug, pipeline_id),
+            media_type="application/zip",
+            headers={
+                "Cache-Control": "no-store",
+                "Content-Disposition": f'attachment; filename="{name_export(pipeline)}"',
+                "Content-Encoding": "identity",
+            },
+        )
+
     @router.get("/pipelines/{pipeline_id}/events", tags=["pipelines"])
     async def list_events(
         request: Request,
@@ -125,6 +142,25 @@ def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         text = body.definition if isinstance(body.definition, str) else json.dumps(body.definition, indent=1)
         request = service.PipelineRequest(definition_text=text, idempotency_key=idempotency_key)
         pipeline = await service.create_pipeline(room(), engine(), principal.project_id, request)
+        response.headers["Location"] = f"/v1/pipelines/{pipeline.pipeline_id}"
+        return PipelineModel.of(pipeline)
+
+    @router.post("/selftest/pipelines", tags=["pipelines"], status_code=202)
+    async def create_selftest_pipeline(
+        principal: PrincipalParameter,
+        response: Response,
+        is_app_run: Annotated[bool, Query(description="Whether the apps are run and met by tools.")] = True,
+        idempotency_key: IdempotencyKey = None,
+    ) -> PipelineModel:
+        """Accept a pipeline over four tiny apps of this server's own. ``referee selftest`` asks for it."""
+        principal.require("write")
+        pipeline = await selftest.create_selftest_pipeline(
+            room(),
+            engine(),
+            principal.project_id,
+            is_app_run=is_app_run,
+            idempotency_key=idempotency_key,
+        )
         response.headers["Location"] = f"/v1/pipelines/{pipeline.pipeline_id}"
         return PipelineModel.of(pipeline)
 

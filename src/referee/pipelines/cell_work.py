@@ -20,19 +20,23 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis import cancel_analysis, create_analysis, get_analysis, list_tool_runs
 from referee.apps import (
+    App,
+    can_app_run,
     compute_generation_cost_usd,
     create_generation,
     get_app,
     get_generation,
-    has_app_started,
+    locate_source,
+    note_placeholder,
 )
 from referee.audit import DecisionDraft, DecisionKind, record_decision
-from referee.core.errors import Conflict, RefereeError, TooManyRequests, Unavailable
+from referee.core.errors import Conflict, InvalidInput, RefereeError, TooManyRequests, Unavailable
 from referee.core.findings import JsonValue
 from referee.foundation.jobs import ChildJob, Job, JobContext
 from referee.foundation.web.live import publish
 from referee.pipelines.definition import LimitsPart, PipelineDefinition, read_limits
 from referee.pipelines.judging import CellVerdict, judge_cell
+from referee.pipelines.planning import CELL_KEY_PREFIX
 from referee.pipelines.room import PipelinesRoom
 from referee.pipelines.service import note_event
 from referee.pipelines.states import ACTIVE_CELL_STATES, CellState
@@ -129,12 +133,14 @@ class _CellWork:
             if CellState(cell.state) not in ACTIVE_CELL_STATES or cell.app_id is None:
                 return False
             app = await get_app(session, pipeline.project_id, cell.app_id)
+        if await self._is_placeholder(app):
+            return False
         request = definition.analysis.build_request(
             app.path,
             template=cell.template or None,
             model=app.model,
             number=app.number,
-            idempotency_key=f"cell:{self._cell_id}:{self._number}",
+            idempotency_key=f"{CELL_KEY_PREFIX}{self._cell_id}:{self._number}",
         )
         try:
             analysis = await create_analysis(
@@ -161,6 +167,25 @@ class _CellWork:
                 )
         return is_wanted is not None
 
+    async def _is_placeholder(self, app: App) -> bool:
+        """End the cell of what is no app yet: without code there are no flaws, and that would count as good.
+
+        A folder that may not be read is not looked into; the analysis is refused with the reason.
+        """
+        try:
+            locate_source(app.path, allowed_roots=self._room.settings.source_roots)
+        except InvalidInput:
+            return False
+        async with self._room.database.transaction() as session:
+            found = await note_placeholder(session, app.app_id, app.path)
+            if found is None:
+                return False
+            cell, _ = await self._load_rows(session, is_locked=True)
+            if CellState(cell.state) in ACTIVE_CELL_STATES:
+                reason = f"The app is a placeholder ({found.kind.value}): {found.reason}"
+                await end_cell(session, cell, CellState.skipped, reason, is_valid=False)
+            return True
+
     async def wait(self) -> str:
         """Wait until the analysis has ended."""
         while True:
@@ -184,7 +209,7 @@ class _CellWork:
                 analysis,
                 await list_tool_runs(session, cell.analysis_id),
                 unavailable=_list_unavailable(pipeline),
-                has_app_run=await has_app_started(session, pipeline.project_id, analysis.source_digest),
+                can_app_run=await can_app_run(session, pipeline.project_id, analysis.source_digest),
             )
             if verdict.is_worth_another_try and cell.attempts_count < definition.limits.attempts:
                 await postpone(session, cell, pipeline, definition.limits, verdict.reason, verdict)

@@ -1,8 +1,7 @@
-"""``referee pipeline``: models × templates, from a file."""
+"""``referee pipeline``: models × templates, from a file. ``run`` and ``plan`` are in ``run_commands``."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
@@ -19,23 +18,25 @@ from referee.foundation.terminal import (
     print_rest,
     run_for_project,
 )
+from referee.pipelines.comparing.commands import add_compare_command
+from referee.pipelines.export_commands import add_export_command
+from referee.pipelines.presets_commands import preset_app
+from referee.pipelines.run_commands import plan_command, print_accepted, run_command
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from referee.foundation.jobs import JobEngine
     from referee.foundation.store import Database
     from referee.pipelines.room import PipelinesRoom
     from referee.pipelines.views import Pipeline
 
-__all__ = ["EXIT_INCOMPLETE", "PipelineApplication", "pipeline_app"]
-
-EXIT_INCOMPLETE = 11
-"""Exit code: the pipeline ended, and not as completed."""
+__all__ = ["PipelineApplication", "pipeline_app"]
 
 pipeline_app = typer.Typer(
-    help="Pipelines: run, show, list, pause, resume, cancel, retry, extend, export.", no_args_is_help=True
+    help="Pipelines: run, plan, show, list, compare, preset, pause, resume, cancel, retry, extend, export.",
+    no_args_is_help=True,
 )
+add_compare_command(pipeline_app)
+add_export_command(pipeline_app)
 
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="Id of the pipeline.")]
 
@@ -56,43 +57,9 @@ class PipelineApplication(Protocol):
         """The pipelines room."""
 
 
-@pipeline_app.command("run")
-def run_command(
-    ctx: typer.Context,
-    file: Annotated[str, typer.Argument(metavar="FILE", help="Pipeline file; - reads standard input.")],
-    key: Annotated[
-        str | None, typer.Option("--key", help="Idempotency key: the same one with the same file runs once.")
-    ] = None,
-    is_awaited: Annotated[
-        bool, typer.Option("--wait/--no-wait", help="Follow it to its end, or only have it accepted.")
-    ] = True,
-    project: ProjectOption = "default",
-) -> None:
-    """Accept a pipeline and follow it to its end.
-
-    Exit codes: 0 every cell is valid; 2 bad input; 11 not every cell is valid.
-    """
-    from referee.pipelines.definition_reading import MAX_DEFINITION_BYTES
-    from referee.pipelines.service import PipelineRequest
-
-    text = _read_file(file, MAX_DEFINITION_BYTES)
-    request = PipelineRequest(definition_text=text, idempotency_key=key)
-
-    async def run(application: PipelineApplication, project_id: UUID) -> Pipeline:
-        from referee.pipelines.following import follow_pipeline
-        from referee.pipelines.service import create_pipeline
-
-        pipeline = await create_pipeline(application.pipelines, application.engine, project_id, request)
-        if not is_awaited:
-            return pipeline
-        return await follow_pipeline(
-            application.database, project_id, pipeline.pipeline_id, make_console(stderr=True)
-        )
-
-    pipeline = run_for_project(ctx, project, run, is_worker=None if is_awaited else False)
-    _print(pipeline)
-    if is_awaited and pipeline.state.value != "completed":
-        raise typer.Exit(EXIT_INCOMPLETE)
+pipeline_app.command("run")(run_command)
+pipeline_app.command("plan")(plan_command)
+pipeline_app.add_typer(preset_app, name="preset")
 
 
 @pipeline_app.command("show")
@@ -163,7 +130,7 @@ def pause_command(ctx: typer.Context, pipeline: PipelineArgument, project: Proje
 
         return await pause_pipeline(application.pipelines, project_id, pipeline_id)
 
-    _print(run_for_project(ctx, project, pause))
+    print_accepted(run_for_project(ctx, project, pause))
 
 
 @pipeline_app.command("resume")
@@ -211,7 +178,7 @@ def extend_command(
             templates=templates or [],
         )
 
-    _print(run_for_project(ctx, project, extend))
+    print_accepted(run_for_project(ctx, project, extend))
 
 
 @pipeline_app.command("example")
@@ -232,54 +199,10 @@ def _change(ctx: typer.Context, project: str, pipeline: str, verb: str) -> None:
         function: Callable[..., Awaitable[Pipeline]] = getattr(service, verb)
         return await function(application.pipelines, application.engine, project_id, pipeline_id)
 
-    _print(run_for_project(ctx, project, change))
-
-
-def _read_file(name: str, max_bytes: int) -> str:
-    """Return the text of a pipeline file.
-
-    Raises:
-        InvalidInput: It is absent, too large or not UTF-8.
-    """
-    from pathlib import Path
-
-    from referee.core.errors import InvalidInput
-
-    try:
-        data = sys.stdin.buffer.read(max_bytes + 1) if name == "-" else _read_start(Path(name), max_bytes + 1)
-        text = data.decode("utf-8-sig")
-    except OSError as error:
-        raise InvalidInput(
-            "pipeline.file_unreadable",
-            f"The pipeline file {name!r} cannot be read: {error.strerror}.",
-            "Name a YAML file; `referee pipeline example` prints one.",
-        ) from error
-    except UnicodeDecodeError as error:
-        raise InvalidInput(
-            "pipeline.file_unreadable", f"The pipeline file {name!r} is not UTF-8.", "Save it as UTF-8."
-        ) from error
-    return text
-
-
-def _read_start(path: Path, size: int) -> bytes:
-    with path.open("rb") as file:
-        return file.read(size)
+    print_accepted(run_for_project(ctx, project, change))
 
 
 def _parse(text: str) -> UUID:
     from referee.core.ids import parse_id
 
     return parse_id(text, "pipeline")
-
-
-def _print(pipeline: Pipeline) -> None:
-    from referee.core.ids import format_id
-
-    counts = pipeline.counts
-    state = pipeline.state.value.replace("_", " ")
-    typer.echo(
-        f"{format_id('pipeline', pipeline.pipeline_id)}  {state}  "
-        f"{counts.ended_count} of {counts.total_count} cells ended, {counts.valid_count} valid"
-    )
-    if pipeline.reason:
-        typer.echo(pipeline.reason)

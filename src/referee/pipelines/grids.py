@@ -1,19 +1,28 @@
-"""The grid of a pipeline: models down, templates across, one square for all repeats of a pair."""
+"""The grid of a pipeline: models down, templates across, one square for all repeats of a pair.
+
+Squares of small grids also show a mark for each tool and how bad the findings are.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Final
 from uuid import UUID
 
+from markupsafe import Markup
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.analysis import SeverityCounts, count_by_severity, list_outcomes
+from referee.core.vocabulary import Outcome, Severity
+from referee.foundation.web.badges import describe_state
+from referee.foundation.web.charts import render_marks
 from referee.pipelines.states import CellState
 from referee.pipelines.tables import CellRow
 from referee.pipelines.views import CellCounts
 
-__all__ = ["Grid", "Square", "read_grid"]
+__all__ = ["Grid", "Square", "add_details", "read_grid"]
 
 _WORST_FIRST = (
     CellState.failed,
@@ -32,6 +41,10 @@ class Square:
     """All repeats of one model for one template."""
 
     counts: CellCounts
+    outcomes: Sequence[tuple[str, Outcome | None]] = ()
+    """Tool by tool, the outcome of all repeats that most wants to be seen; None: not there yet."""
+    severities: SeverityCounts | None = None
+    """Findings of all repeats; None where nothing was analysed, or in a large grid."""
 
     @property
     def state(self) -> CellState:
@@ -42,6 +55,26 @@ class Square:
     def label(self) -> str:
         """``3/3``: valid of all."""
         return f"{self.counts.valid_count}/{self.counts.total_count}"
+
+    @property
+    def marks(self) -> Markup:
+        """A mark for each tool; empty where there is none."""
+        if not self.outcomes:
+            return Markup("")
+        complete_count = sum(outcome is not None and outcome.is_complete for _, outcome in self.outcomes)
+        named = [
+            (f"{tool}: {_word(outcome)}", describe_state(_word(outcome)).tone)
+            for tool, outcome in self.outcomes
+        ]
+        return render_marks(named, f"{complete_count} of {len(named)} tools have a result")
+
+    @property
+    def worst(self) -> Mapping[str, int]:
+        """The two worst severities that were found, with their counts."""
+        if self.severities is None:
+            return {}
+        counted = [(severity.value, self.severities.of(severity)) for severity in Severity]
+        return dict([(severity, count) for severity, count in counted if count][:2])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,6 +89,68 @@ class Grid:
     def find(self, model: str, template: str) -> Square | None:
         """Return a square; None where there is no cell."""
         return self.squares.get((model, template))
+
+
+_OUTCOMES_WORST_FIRST: Final = (
+    Outcome.failed,
+    Outcome.parse_error,
+    Outcome.timed_out,
+    Outcome.target_unreachable,
+    Outcome.cancelled,
+    Outcome.skipped,
+    Outcome.unavailable,
+    None,
+    Outcome.not_applicable,
+    Outcome.succeeded,
+)
+
+
+def _word(outcome: Outcome | None) -> str:
+    return "queued" if outcome is None else outcome.value
+
+
+async def add_details(session: AsyncSession, pipeline_id: UUID, grid: Grid) -> Grid:
+    """Return a grid whose squares know what became of each tool, and how bad the findings are."""
+    rows = await session.execute(
+        select(CellRow.model, CellRow.template, CellRow.analysis_id).where(
+            CellRow.pipeline_id == pipeline_id, CellRow.analysis_id.is_not(None)
+        )
+    )
+    analyses: dict[tuple[str, str], list[UUID]] = {}
+    for model, template, analysis_id in rows:
+        if analysis_id is not None:
+            analyses.setdefault((model, template), []).append(analysis_id)
+    ids = [analysis_id for found in analyses.values() for analysis_id in found]
+    outcomes, severities = await list_outcomes(session, ids), await count_by_severity(session, ids)
+    squares = {
+        key: replace(
+            square,
+            outcomes=_merge_outcomes([outcomes.get(one, ()) for one in analyses.get(key, ())]),
+            severities=_add_up([severities.get(one, SeverityCounts()) for one in analyses.get(key, ())]),
+        )
+        for key, square in grid.squares.items()
+    }
+    return replace(grid, squares=squares)
+
+
+def _merge_outcomes(
+    each: Sequence[Sequence[tuple[str, Outcome | None]]],
+) -> Sequence[tuple[str, Outcome | None]]:
+    found: dict[str, Outcome | None] = {}
+    for tools in each:
+        for tool, outcome in tools:
+            known = found.get(tool, outcome)
+            found[tool] = min(known, outcome, key=_OUTCOMES_WORST_FIRST.index)
+    return list(found.items())
+
+
+def _add_up(each: Sequence[SeverityCounts]) -> SeverityCounts | None:
+    if not each:
+        return None
+    return SeverityCounts(
+        **{severity.value: sum(one.of(severity) for one in each) for severity in Severity},
+        suppressed=sum(one.suppressed for one in each),
+    )
 
 
 async def read_grid(session: AsyncSession, pipeline_id: UUID) -> Grid:

@@ -1,19 +1,25 @@
 """Judge a cell by its analysis: is it valid, and is what is missing worth another try?
 
 Only faults of the surroundings are tried again, never what a tool said: a tool that failed, ran out of
-time or printed nonsense has given its answer.
+time or printed nonsense has given its answer. One that was killed from outside has not.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from signal import SIGKILL
+from typing import Final
 
 from referee.analysis import Analysis, ToolRun
 from referee.core.vocabulary import AnalysisState, Outcome
 from referee.pipelines.states import CellState
 
 __all__ = ["CellVerdict", "Hole", "judge_cell"]
+
+
+_KILLED: Final = -SIGKILL
+"""Exit code of a tool that somebody else ended: a person, or a machine without memory. Its own limits say so."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +60,7 @@ _STATES = {
 
 
 def judge_cell(
-    analysis: Analysis, tool_runs: Sequence[ToolRun], *, unavailable: Collection[str], has_app_run: bool
+    analysis: Analysis, tool_runs: Sequence[ToolRun], *, unavailable: Collection[str], can_app_run: bool
 ) -> CellVerdict:
     """Return what an ended analysis makes of its cell.
 
@@ -62,14 +68,15 @@ def judge_cell(
         analysis: Ended.
         tool_runs: Of it.
         unavailable: Tools that were named as unavailable at preflight.
-        has_app_run: Whether its app was up at some time: then one that was gone later is worth another try.
+        can_app_run: Whether its app was up at some time, or something other than itself stopped it: then one that was
+            gone is worth another try.
     """
     holes = tuple(
         Hole(
             tool=run.tool,
             outcome=run.outcome,
             reason=run.reason,
-            is_transient=_is_transient(run, unavailable, has_app_run=has_app_run),
+            is_transient=_is_transient(run, unavailable, can_app_run=can_app_run),
             is_named=run.outcome is Outcome.unavailable and run.tool in unavailable,
         )
         for run in tool_runs
@@ -81,14 +88,14 @@ def judge_cell(
     return CellVerdict(state=state, is_valid=is_valid, reason=_explain(analysis, holes), holes=holes)
 
 
-def _is_transient(run: ToolRun, unavailable: Collection[str], *, has_app_run: bool) -> bool:
+def _is_transient(run: ToolRun, unavailable: Collection[str], *, can_app_run: bool) -> bool:
     if run.outcome is Outcome.skipped:  # its service got no work then
         return True
     if run.outcome is Outcome.unavailable:  # it could be had when the pipeline began
         return run.tool not in unavailable
     if run.outcome is Outcome.target_unreachable:
-        return has_app_run
-    return run.outcome is Outcome.failed and run.did_run is False
+        return can_app_run
+    return run.outcome is Outcome.failed and (run.did_run is False or run.exit_code == _KILLED)
 
 
 def _explain(analysis: Analysis, holes: Sequence[Hole]) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import Annotated, Final
+from typing import Final
 from uuid import UUID
 
-from fastapi import APIRouter, Form, Request
+from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
-from referee.core.errors import RefereeError
 from referee.core.ids import format_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
@@ -18,15 +17,17 @@ from referee.foundation.web.rendering import Crumb, render_page
 from referee.foundation.web.templating import with_query
 from referee.pipelines import queries, service
 from referee.pipelines.api import GetEngine, GetRoom, PipelineId
-from referee.pipelines.definition import EXAMPLE
-from referee.pipelines.grids import read_grid
+from referee.pipelines.grids import add_details, read_grid
 from referee.pipelines.page_lists import build_cards, build_cell_list, build_pipeline_list
 from referee.pipelines.states import PipelineState
+from referee.pipelines.wizard_pages import add_start_pages
 
 __all__ = ["create_pages"]
 
 PIPELINES_CRUMB: Final = Crumb("Pipelines", "/ui/pipelines")
 _EVENTS_COUNT: Final = 50
+_MAX_DETAILED_COUNT: Final = 300
+"""Squares of a grid up to which each shows its tools."""
 _MAX_SQUARES_COUNT: Final = 12_000
 """A grid beyond that is shown as the list alone."""
 
@@ -34,28 +35,10 @@ _MAX_SQUARES_COUNT: Final = 12_000
 def create_pages(room: GetRoom, engine: GetEngine) -> APIRouter:
     """Return the pages of pipelines."""
     router = APIRouter(include_in_schema=False)
-    _add_start_pages(router, room, engine)
+    add_start_pages(router, room, engine)
     _add_reads(router, room)
     _add_verbs(router, room, engine)
     return router
-
-
-def _add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
-    @router.get("/ui/pipelines/new")
-    async def show_start_form(request: Request, principal: PrincipalParameter) -> Response:
-        return await _show_form(request, EXAMPLE)
-
-    @router.post("/ui/pipelines")
-    async def start_pipeline(
-        request: Request, principal: PrincipalParameter, definition: Annotated[str, Form()] = ""
-    ) -> Response:
-        principal.require("write")
-        wanted = service.PipelineRequest(definition_text=definition.replace("\r\n", "\n"))
-        try:
-            pipeline = await service.create_pipeline(room(), engine(), principal.project_id, wanted)
-        except RefereeError as error:
-            return await _show_form(request, definition, error)
-        return RedirectResponse(f"/ui/pipelines/{pipeline.pipeline_id}", 303)
 
 
 def _add_reads(router: APIRouter, room: GetRoom) -> None:
@@ -88,6 +71,8 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
             )
             events = await queries.list_events(session, pipeline_id, limit=_EVENTS_COUNT)
             grid = await read_grid(session, pipeline_id)
+            if len(grid.squares) <= _MAX_DETAILED_COUNT:
+                grid = await add_details(session, pipeline_id, grid)
         unavailable = (pipeline.preflight or {}).get("unavailable")
         context = {
             "pipeline": pipeline,
@@ -145,16 +130,3 @@ def _build_square_url(pipeline_id: UUID, model: str, template: str) -> str:
 
 def _lead_back(pipeline_id: UUID) -> Response:
     return RedirectResponse(f"/ui/pipelines/{pipeline_id}", 303)
-
-
-async def _show_form(request: Request, definition: str, error: RefereeError | None = None) -> Response:
-    """Show the form with what was entered, and above it what is wrong with that."""
-    return await render_page(
-        request,
-        "pipelines/start.html",
-        {"definition": definition, "error": error},
-        title="Start a pipeline",
-        twin_url="/v1/pipelines",
-        breadcrumb=(PIPELINES_CRUMB,),
-        status=200 if error is None else error.status,
-    )

@@ -22,6 +22,7 @@ from referee.pipelines.definition import ExistingPart, GeneratePart, PipelineDef
 from referee.pipelines.tables import CellRow
 
 __all__ = [
+    "CELL_KEY_PREFIX",
     "CellPlan",
     "ensure_cells",
     "find_existing_apps",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 MAX_CELLS_COUNT: Final = 100_000
+CELL_KEY_PREFIX: Final = "cell:"
+"""How the idempotency key of an analysis begins that is a try of a cell."""
 _APP_NAME: Final = re.compile(r"(?P<model>.+)[/:](?:app)?(?P<number>[1-9][0-9]{0,5})")
 _ROWS_AT_ONCE: Final = 2_000
 
@@ -97,9 +100,21 @@ def plan_existing(apps: Sequence[App], part: ExistingPart) -> list[CellPlan]:
 
 
 async def find_existing_apps(
-    session: AsyncSession, project_id: UUID, part: ExistingPart, *, allowed_roots: Sequence[Path]
+    session: AsyncSession,
+    project_id: UUID,
+    part: ExistingPart,
+    *,
+    allowed_roots: Sequence[Path],
+    left_out: list[str] | None = None,
 ) -> list[App]:
     """Return the apps that a definition names, then those of its folder, which become known by that.
+
+    Args:
+        session: In a transaction.
+        project_id: Whose.
+        part: Of the definition.
+        allowed_roots: Folders below which paths may lie; empty allows any.
+        left_out: Takes what of the folder is no app, one sentence each.
 
     Raises:
         InvalidInput: One is not known, or the folder holds none or may not be read.
@@ -107,8 +122,10 @@ async def find_existing_apps(
     apps = await _find_named_apps(session, project_id, part)
     if part.folder is not None:
         imported = await import_apps(session, project_id, part.folder, allowed_roots=allowed_roots)
+        if left_out is not None:
+            left_out += [f"{one.path}: {one.reason}" for one in imported.left_out]
         known = {app.app_id for app in apps}
-        apps.extend(one.app for one in imported if one.app.app_id not in known)
+        apps.extend(one.app for one in imported.apps if one.app.app_id not in known)
     return apps
 
 

@@ -49,6 +49,7 @@ __all__ = [
     "cancel_pipeline",
     "create_pipeline",
     "extend_pipeline",
+    "find_accepted",
     "note_event",
     "pause_pipeline",
     "resume_pipeline",
@@ -72,11 +73,23 @@ class PipelineRequest:
 
 
 async def create_pipeline(
-    room: PipelinesRoom, engine: JobEngine, project_id: UUID, request: PipelineRequest
+    room: PipelinesRoom,
+    engine: JobEngine,
+    project_id: UUID,
+    request: PipelineRequest,
+    *,
+    are_apps_ours: bool = False,
 ) -> Pipeline:
     """Accept a pipeline: check it, and commit it with every cell and the job that drives it.
 
     The same idempotency key with the same file returns the pipeline that exists.
+
+    Args:
+        room: The room.
+        engine: For the job that drives it.
+        project_id: Whose.
+        request: What is asked for.
+        are_apps_ours: The apps it names were put there by this server; nobody reads a folder of the machine by it.
 
     Raises:
         InvalidInput: The file cannot be read or says what cannot be done.
@@ -84,15 +97,49 @@ async def create_pipeline(
         Conflict: The idempotency key was used for another file.
         TooManyRequests: The queue is full.
     """
+
+    async def create() -> Pipeline:
+        known = await find_accepted(room, project_id, request)
+        if known is not None:
+            return known
+        return await _create(room, engine, project_id, request, are_apps_ours=are_apps_ours)
+
+    if request.idempotency_key is None:
+        return await create()
+    return await room.arrivals.share((project_id, request, are_apps_ours), create)
+
+
+async def find_accepted(room: PipelinesRoom, project_id: UUID, request: PipelineRequest) -> Pipeline | None:
+    """Return the pipeline that was accepted for the same idempotency key and file; None when there is none.
+
+    Raises:
+        Conflict: The key was used for another file.
+    """
+    if request.idempotency_key is None:
+        return None
+    async with room.database.reading() as session:
+        return await _find_by_key(session, project_id, request)
+
+
+async def _create(
+    room: PipelinesRoom,
+    engine: JobEngine,
+    project_id: UUID,
+    request: PipelineRequest,
+    *,
+    are_apps_ours: bool,
+) -> Pipeline:
     definition = parse_definition(request.definition_text)
-    if definition.existing is not None:
+    if definition.existing is not None and not are_apps_ours:
         check_roots(room.settings)
     data = request.definition_text.encode()
     artifact = await room.artifacts.put_bytes(data, "application/yaml")
     async with room.database.transaction() as session:
         pipeline_id = await _insert(session, project_id, request, definition, artifact)
-        if pipeline_id is None:
-            return await _get_by_key(session, project_id, request)
+        if pipeline_id is None:  # another process was quicker
+            known = await _find_by_key(session, project_id, request)
+            assert known is not None  # noqa: S101 - the unique key says so
+            return known
         plans = await plan_cells(room, session, project_id, definition)
         await ensure_cells(session, pipeline_id, definition, plans)
         await note_event(session, pipeline_id, "pipeline.accepted", f"Accepted with {_cells(len(plans))}.")
@@ -342,15 +389,23 @@ async def _insert(
     return None if made is None else UUID(str(made))
 
 
-async def _get_by_key(session: AsyncSession, project_id: UUID, request: PipelineRequest) -> Pipeline:
-    pipeline_id, digest = (
+async def _find_by_key(session: AsyncSession, project_id: UUID, request: PipelineRequest) -> Pipeline | None:
+    """Return the pipeline that was accepted for the same key and file; None when the key is new.
+
+    Raises:
+        Conflict: The key was used for another file.
+    """
+    found = (
         await session.execute(
             select(PipelineRow.pipeline_id, PipelineRow.request_digest).where(
                 PipelineRow.project_id == project_id,
                 PipelineRow.idempotency_key == request.idempotency_key,
             )
         )
-    ).one()
+    ).one_or_none()
+    if found is None:
+        return None
+    pipeline_id, digest = found
     if digest != _digest(request):
         raise Conflict(
             "pipeline.key_reused",

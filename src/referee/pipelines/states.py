@@ -5,8 +5,8 @@ Cell::
     waiting ──> generating ──> analysing ──> completed            every tool run has its result
        ^  │          │             │    ├──> partially_completed  some have none, and each says why
        │  │          └─────────────┴────┴──> failed
-       │  ├──> skipped                       its pipeline's budget is spent
-       │  └──> cancelled
+       │  ├──> skipped                       its pipeline's budget is spent, or its app is a placeholder
+       │  └──> cancelled                     (found when it is about to be analysed)
        └── a transient fault, and tries are left; or a person asks again
 
 Pipeline::
@@ -59,7 +59,7 @@ class CellState(StrEnum):
     partially_completed = "partially_completed"
     failed = "failed"
     skipped = "skipped"
-    """The pipeline's budget was spent before it began."""
+    """The pipeline's budget was spent before it began, or its app is a placeholder."""
     cancelled = "cancelled"
 
     @property

@@ -23,7 +23,7 @@ from referee.core.findings import JsonValue
 from referee.foundation.store import Base
 from referee.pipelines.states import ACTIVE_CELL_STATES, ENDED_CELL_STATES, CellState, PipelineState
 
-__all__ = ["CellRow", "PipelineEventRow", "PipelineRow"]
+__all__ = ["CellRow", "PipelineEventRow", "PipelinePresetRow", "PipelineRow"]
 
 
 def _list_words(words: object) -> str:
@@ -153,3 +153,24 @@ class PipelineEventRow(Base):
     """Such as ``cell.ended``."""
     message: Mapped[str]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+
+class PipelinePresetRow(Base):
+    """A pipeline file that is kept to be started again."""
+
+    __tablename__ = "pipeline_presets"
+    __table_args__ = (
+        UniqueConstraint("project_id", "name"),
+        Index("uq_pipeline_presets__default", "project_id", unique=True, postgresql_where=text("is_default")),
+        CheckConstraint("length(name) BETWEEN 1 AND 80", name="name_length"),
+    )
+
+    preset_id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"))
+    name: Mapped[str]
+    definition_text: Mapped[str]
+    """As it was given."""
+    is_default: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
+    """Whether it starts when nothing is named; of a project at most one."""
+    created_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())

@@ -172,6 +172,7 @@ class RawOutput:
     """Bytes each stream had; more than ``len(streams[name])`` means it was cut."""
     end: CommandEnd
     exit_code: int | None
+    """Less than 0: the signal that ended it, with a minus."""
     duration_ms: int
     cpu_ms: int
     peak_memory_bytes: int | None

@@ -8,10 +8,13 @@ from pathlib import Path
 from uuid import UUID
 
 import pytest
+from tests.apps.strangers_folder import APP, PLACEHOLDERS, make_strangers_folder
 
 from referee.apps import import_apps, list_apps, reserve_app
+from referee.apps.service import APP_FIELDS
 from referee.core.errors import InvalidInput
 from referee.foundation.store import Database
+from referee.foundation.web.filters import parse_filter
 
 
 def make(root: Path, *folders: str) -> None:
@@ -27,7 +30,7 @@ async def take(
     """Import a folder, and return models, numbers and what was new."""
     async with database.transaction() as session:
         imported = await import_apps(session, project_id, str(folder), allowed_roots=roots)
-    return [(one.app.model, one.app.number, one.is_new) for one in imported]
+    return [(one.app.model, one.app.number, one.is_new) for one in imported.apps]
 
 
 @pytest.mark.parametrize("named", ["", "models", "models/a", "models/a/app2"])
@@ -96,3 +99,58 @@ async def test_numbers_that_are_reserved_at_the_same_time_are_all_different(
     async with database.reading() as session:
         page = await list_apps(session, project_id)
     assert sorted(numbers) == list(range(1, 9)) == [app.number for app in page.items]
+
+
+async def test_strangers_folder_is_taken_over_whole_with_placeholders_and_junk_named(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    models = make_strangers_folder(tmp_path)
+    for _ in range(2):  # again it is the same
+        async with database.transaction() as session:
+            imported = await import_apps(session, project_id, str(tmp_path), allowed_roots=())
+
+    assert len(imported.apps) == 20
+    found = {f"{one.app.model}/app{one.app.number}": one.app.placeholder for one in imported.placeholders}
+    assert found == {path: kind for path, (kind, _) in PLACEHOLDERS.items()}
+    left = {one.path.removeprefix(f"{models}/"): one.reason for one in imported.left_out}
+    assert left == {
+        "<img src=x onerror=alert(1)>/app1": "'<img src=x onerror=alert(1)>' is not a model slug.",
+        "ash/app0": "Its name is not appN.",
+        "ash/notes": "Its name is not appN.",
+        "birch/app9": "It is a link, and links are not followed.",
+        "elm/app\\udcff7": "Its name is not appN.",
+        "linked": "It is a link, and links are not followed.",
+    }
+    async with database.reading() as session:
+        where = parse_filter("is:placeholder", APP_FIELDS)
+        page = await list_apps(session, project_id, where=where)
+    assert page.total_count == 5
+    assert all(app.placeholder_reason for app in page.items)
+
+
+async def test_placeholder_that_was_written_meanwhile_is_an_app(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    folder = tmp_path / "generated/apps/a/app1"
+    folder.mkdir(parents=True)
+
+    async def read() -> str | None:
+        async with database.transaction() as session:
+            imported = await import_apps(session, project_id, str(tmp_path), allowed_roots=())
+        return imported.apps[0].app.placeholder
+
+    assert await read() == "empty"
+    (folder / "main.py").write_text(APP)
+    assert await read() is None
+
+
+async def test_loose_folders_of_a_stranger_are_apps_or_placeholders(
+    database: Database, project_id: UUID, tmp_path: Path
+) -> None:
+    make(tmp_path, "box/first")
+    (tmp_path / "box" / "first" / "app.py").write_text(APP)
+    (tmp_path / "box" / "nothing").mkdir()
+    (tmp_path / "box" / "node_modules" / "x").mkdir(parents=True)
+    async with database.transaction() as session:
+        imported = await import_apps(session, project_id, str(tmp_path / "box"), allowed_roots=())
+    assert [one.app.placeholder for one in imported.apps] == [None, "empty"]

@@ -43,13 +43,16 @@ def import_command(
     is_json: JsonOption = False,
     project: ProjectOption = "default",
 ) -> None:
-    """Make apps on disk known, with the model and number that their folders name."""
+    """Make apps on disk known, with the model and number that their folders name.
+
+    Placeholders are named as such. `referee pipeline run --folder FOLDER` does the same and analyses each.
+    """
     from referee.apps.run_commands import run_with_apps
 
     async def run(application: AppsApplication, project_id: UUID) -> None:
         from referee.apps.importing_apps import import_apps
+        from referee.apps.importing_printing import print_import
         from referee.apps.known_templates import ensure_template
-        from referee.core.ids import format_id
 
         slug = None
         if template is not None:
@@ -64,24 +67,7 @@ def import_command(
                 model=model,
                 template=slug,
             )
-        rows = [
-            {
-                "app_id": format_id("app", one.app.app_id),
-                "model": one.app.model,
-                "number": one.app.number,
-                "template": one.app.template,
-                "path": one.app.path,
-                "is_new": one.is_new,
-            }
-            for one in imported
-        ]
-        if is_json:
-            typer.echo(json.dumps({"items": rows}, indent=1, ensure_ascii=False))
-            return
-        for row in rows:
-            typer.echo(f"{row['app_id']}  {row['model']}/app{row['number']}  {row['path']}")
-        new_count = sum(one.is_new for one in imported)
-        typer.echo(f"{new_count} new, {len(imported) - new_count} known before.")
+        print_import(imported, folder, is_json=is_json)
 
     run_with_apps(ctx, project, run)
 

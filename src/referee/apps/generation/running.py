@@ -319,7 +319,12 @@ async def _finish(
             await session.execute(
                 update(AppRow)
                 .where(AppRow.app_id == generation.app_id)
-                .values(path=str(folder), template=work.template.slug)
+                .values(
+                    path=str(folder),
+                    template=work.template.slug,
+                    placeholder=None,  # an answer with gaps in it has failed before
+                    placeholder_reason="",
+                )
             )
         await _publish(session, generation)
         row = await session.get_one(GenerationRow, generation.generation_id, populate_existing=True)

@@ -8,6 +8,7 @@ never resampled on their own.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -44,8 +45,8 @@ def draw_weights(units_count: int, *, resamples_count: int = RESAMPLES_COUNT, se
         seed: Of the random numbers; the same seed gives the same resamples.
 
     Returns:
-        A table of ``resamples_count × units_count``; each row sums to 1. Its product with a table of
-        values is the means of all resamples.
+        A table of ``resamples_count × units_count``, read-only; each row sums to 1. Its product with a
+        table of values is the means of all resamples.
 
     Raises:
         InvalidInput: No unit, or fewer than 100 resamples.
@@ -57,11 +58,19 @@ def draw_weights(units_count: int, *, resamples_count: int = RESAMPLES_COUNT, se
             units_count=units_count,
             resamples_count=resamples_count,
         )
+    return _draw_weights(units_count, resamples_count, seed)
+
+
+@lru_cache(maxsize=4)
+def _draw_weights(units_count: int, resamples_count: int, seed: int) -> Floats:
+    """Draw the resamples once for all measures of one comparison; nobody may write into them."""
     random = np.random.default_rng(seed)
     drawn = random.integers(units_count, size=(resamples_count, units_count))
     drawn += np.arange(0, resamples_count * units_count, units_count)[:, np.newaxis]
     counts = np.bincount(drawn.ravel(), minlength=resamples_count * units_count)
-    return counts.reshape(resamples_count, units_count) / units_count
+    weights: Floats = counts.reshape(resamples_count, units_count) / units_count
+    weights.setflags(write=False)
+    return weights
 
 
 def compute_mean_interval(

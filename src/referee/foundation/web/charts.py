@@ -1,4 +1,4 @@
-"""Charts made on the server as SVG: bars, stacked bars, histograms, lines, sparklines and timelines.
+"""Charts made on the server as SVG: bars, stacked bars, intervals, histograms, lines, sparklines and timelines.
 
 They print, they need no script, and their colours are classes from
 ``tokens.css``, so both themes and reports use the same drawing. Every chart
@@ -22,13 +22,16 @@ from referee.foundation.web.formats import format_number
 __all__ = [
     "Bar",
     "Bin",
+    "Estimate",
     "Line",
     "Segment",
     "Span",
     "render_bar_chart",
     "render_chart_definitions",
     "render_histogram",
+    "render_interval_chart",
     "render_line_chart",
+    "render_marks",
     "render_sparkline",
     "render_timeline",
 ]
@@ -82,6 +85,22 @@ class Bar:
     def total(self) -> float:
         """The length of the whole bar."""
         return sum(segment.value for segment in self.segments)
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """One row of an interval chart: a point in its interval."""
+
+    label: str
+    point: float | None
+    """None: there is nothing to draw, and the table says so."""
+    low: float | None = None
+    """None: a point without an interval."""
+    high: float | None = None
+    tone: Tone = "series-1"
+    detail: str = ""
+    """What stands behind it, such as "12 of 14"."""
+    url: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +179,63 @@ def render_bar_chart(
         for bar in bars
     ]
     return _figure(title, len(bars) * _ROW_HEIGHT, parts, heads, rows, names if len(names) > 1 else [], unit)
+
+
+def render_interval_chart(
+    title: str,
+    estimates: Sequence[Estimate],
+    *,
+    unit: str = "",
+    format_value: Format = format_number,
+    has_zero: bool = True,
+) -> Markup:
+    """Return points with their intervals on one scale, with a table of the same numbers.
+
+    Args:
+        title: The statement with its unit.
+        estimates: The rows, in the order they are shown.
+        unit: Said in the table's head.
+        format_value: How a value is written.
+        has_zero: Whether the scale reaches 0, which is drawn as a line: for differences.
+    """
+    known = [
+        end
+        for one in estimates
+        for end in (one.low, one.point, one.high)
+        if end is not None and math.isfinite(end)
+    ]
+    low, high, step = _find_scale([*known, 0.0] if has_zero or not known else known)
+    left = _measure_labels([one.label for one in estimates])
+    right = _WIDTH - _measure_values([one.detail for one in estimates])
+    bottom = len(estimates) * _ROW_HEIGHT
+
+    def place(value: float) -> float:
+        return left + (min(max(value, low), high) - low) / (high - low) * (right - left)
+
+    ticks = [low + index * step for index in range(round((high - low) / step) + 1)]
+    texts = [format_value(0.0 if abs(tick) < step / 1e6 else tick) for tick in ticks]
+    every = 1 + int(max(map(len, texts)) * _CHARACTER_WIDTH * len(ticks) / (right - left))
+    parts: list[Markup] = []
+    for index, (tick, text) in enumerate(zip(ticks, texts, strict=True)):
+        is_zero = abs(tick) < step / 1e6
+        parts.append(_line(place(tick), 0, place(tick), bottom, "chart-axis" if is_zero else "chart-grid"))
+        if index % every == 0:
+            parts.append(_text(place(tick), bottom + 14, text, "chart-tick is-middle"))
+    for row, one in enumerate(estimates):
+        middle = row * _ROW_HEIGHT + _ROW_HEIGHT / 2
+        parts.append(_label(left, middle, one.label, one.url))
+        if one.point is None:
+            continue
+        if one.low is not None and one.high is not None:
+            parts.append(_path([(place(one.low), middle), (place(one.high), middle)], one.tone))
+        caption = f"{one.label}: {_describe_estimate(one, format_value)}"
+        parts.append(_circle(place(one.point), middle, one.tone, caption))
+        parts.append(_text(right + _GAP, middle, one.detail, "chart-value"))
+    rows = [
+        [one.label, *(_show(end, format_value) for end in (one.point, one.low, one.high)), one.detail]
+        for one in estimates
+    ]
+    return _figure(title, bottom + _AXIS_HEIGHT, parts, ["", "estimate", "from", "to", "n"], rows, [], unit)
 
 
 def render_histogram(
@@ -261,6 +337,35 @@ def render_sparkline(values: Sequence[float | None], label: str, *, tone: Tone =
     return Markup('<svg class="sparkline" viewBox="0 0 100 20" role="img" aria-label="{}">{}</svg>').format(
         label, _path(points, tone)
     )
+
+
+def render_marks(marks: Sequence[tuple[str, Tone]], label: str) -> Markup:
+    """Return a row of small marks as high as text; ``label`` says in words what they show.
+
+    A mark's shape says what its colour says: whole for ok, in two parts for bad, middling for warn and accent,
+    a foot for what has no news.
+
+    Args:
+        marks: What each is, for whoever points at it, and its tone.
+        label: For whoever does not see them.
+    """
+    parts = [
+        Markup("<g><title>{}</title>{}</g>").format(name, Markup("").join(_mark(index * 6.0, tone)))
+        for index, (name, tone) in enumerate(marks)
+    ]
+    return Markup(
+        '<svg class="marks" viewBox="0 0 {} 16" width="{}" height="16" role="img" aria-label="{}">{}</svg>'
+    ).format(len(marks) * 6, len(marks) * 6, label, Markup("").join(parts))
+
+
+def _mark(x: float, tone: Tone) -> list[Markup]:
+    spans = {"ok": ((2, 12),), "bad": ((2, 5), (9, 5)), "warn": ((6, 8),), "accent": ((6, 8),)}
+    return [
+        Markup('<rect x="{}" y="{}" width="4" height="{}" class="tone-{}"></rect>').format(
+            x, top, height, tone
+        )
+        for top, height in spans.get(tone, ((11, 3),))
+    ]
 
 
 def render_timeline(
@@ -373,6 +478,27 @@ def _count_grid(
         parts.append(_line(left, y, right, y, "chart-axis" if tick == 0 else "chart-grid"))
         parts.append(_text(left - 8, y, format_value(top * tick / 4), "chart-tick is-end"))
     return parts
+
+
+def _find_scale(values: Sequence[float]) -> tuple[float, float, float]:
+    """The ends of an axis that holds all values, and the step of its ticks: 1, 2 or 5 times a power of ten."""
+    low, high = min(values, default=0.0), max(values, default=0.0)
+    if high - low < 1e-300:
+        low, high = low - 0.5, high + 0.5
+    power = 10.0 ** math.floor(math.log10((high - low) / 4))
+    step = next(factor * power for factor in (1, 2, 5, 10) if (high - low) / 4 <= factor * power * (1 + 1e-9))
+    return math.floor(low / step + 1e-9) * step, math.ceil(high / step - 1e-9) * step, step
+
+
+def _describe_estimate(one: Estimate, format_value: Format) -> str:
+    text = _show(one.point, format_value)
+    if one.low is not None and one.high is not None:
+        text += f", from {format_value(one.low)} to {format_value(one.high)}"
+    return f"{text}, {one.detail}" if one.detail else text
+
+
+def _show(value: float | None, format_value: Format) -> str:
+    return "unknown" if value is None else format_value(value)
 
 
 def _log_ticks(low: float, high: float) -> list[float]:

@@ -16,7 +16,7 @@ from starlette.responses import Response
 
 from referee.core.ids import parse_id
 from referee.core.vocabulary import AnalysisState, FindingState, Outcome, Severity
-from referee.foundation.web.charts import Bar, Bin, Line, Segment, Span
+from referee.foundation.web.charts import Bar, Bin, Estimate, Line, Segment, Span
 from referee.foundation.web.filters import FilterField
 from referee.foundation.web.formats import format_milliseconds
 from referee.foundation.web.lists import Card, Column, EmptyState, ListView, Row, build_facet, read_list_query
@@ -173,6 +173,12 @@ def _build_samples(request: Request) -> dict[str, Any]:
         "bins": [
             Bin(2 * 1.25**step, 2 * 1.25 ** (step + 1), count)
             for step, count in enumerate((3, 14, 61, 120, 164, 141, 98, 74, 32, 20, 9, 0, 2, 5, 1))
+        ],
+        "estimates": [
+            Estimate("beryl-mini", -3.1, -5.2, -1.0, "ok", "30 of 30"),
+            Estimate("cinnabar", 0.4, -1.9, 2.7, "idle", "29 of 30"),
+            Estimate("dolomite-xl", 4.2, 1.1, 7.3, "bad", "30 of 30"),
+            Estimate("emerald", None, detail="0 of 30"),
         ],
         "format_milliseconds": format_milliseconds,
         "days": [f"Mar {day}" for day in range(1, 11)],

@@ -1,0 +1,100 @@
+"""A pipeline as one zip file: everything in it, with the counts that every other surface says."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import io
+import json
+import zipfile
+from pathlib import Path
+from uuid import UUID
+
+import pytest
+from tests.pipelines.conftest import RunPipeline
+from tests.pipelines.test_existing import FOUR
+
+from referee.app import Application
+from referee.core.errors import IntegrityError
+from referee.pipelines.archives import ZipStream
+from referee.pipelines.exporting import stream_export
+
+
+async def pack(application: Application, project_id: UUID, pipeline_id: UUID) -> zipfile.ZipFile:
+    pieces = [
+        piece async for piece in stream_export(application.pipelines, project_id, "default", pipeline_id)
+    ]
+    return zipfile.ZipFile(io.BytesIO(b"".join(pieces)))
+
+
+async def test_export_holds_every_result_and_app_and_says_four(
+    application: Application, project_id: UUID, four_apps: Path, run_pipeline: RunPipeline
+) -> None:
+    pipeline = await run_pipeline(FOUR)
+
+    archive = await pack(application, project_id, pipeline.pipeline_id)
+
+    assert archive.testzip() is None
+    names = archive.namelist()
+    metadata = json.loads(archive.read("export_metadata.json"))
+    statistics = metadata["statistics"]
+    assert (statistics["cells_count"], statistics["apps_count"], statistics["analyses_count"]) == (4, 4, 4)
+    assert (statistics["valid_cells_count"], statistics["apps_with_source_count"]) == (4, 4)
+    assert len([name for name in names if name.endswith("/manifest.json")]) == 4
+    cells = [json.loads(line) for line in archive.read("cells.jsonl").splitlines()]
+    assert len(cells) == 4
+    assert sum(cell["findings_count"] for cell in cells) == statistics["findings_count"] >= 4
+    assert archive.read("pipeline.yaml").decode() == FOUR
+    source = archive.read("generated/apps/beta/app2/main.py").decode()
+    assert source == (four_apps / "beta" / "app2" / "main.py").read_text()
+    sums = [line.split("  ", 1) for line in archive.read("SHA256SUMS").decode().splitlines()]
+    assert {name for _, name in sums} == set(names) - {"SHA256SUMS"}
+    assert all(hashlib.sha256(archive.read(name)).hexdigest() == digest for digest, name in sums)
+
+
+async def test_app_that_changed_since_is_left_out_and_said_so(
+    application: Application, project_id: UUID, four_apps: Path, run_pipeline: RunPipeline
+) -> None:
+    pipeline = await run_pipeline(FOUR)
+    (four_apps / "alpha" / "app1" / "main.py").write_text("changed = True\n")
+
+    archive = await pack(application, project_id, pipeline.pipeline_id)
+
+    assert json.loads(archive.read("export_metadata.json"))["statistics"]["apps_with_source_count"] == 3
+    assert not [name for name in archive.namelist() if name.startswith("generated/apps/alpha/app1/")]
+    assert [name for name in archive.namelist() if name.startswith("results/alpha/app1/")]
+
+
+async def test_altered_result_breaks_the_export(
+    application: Application, project_id: UUID, four_apps: Path, run_pipeline: RunPipeline
+) -> None:
+    pipeline = await run_pipeline(FOUR)
+    stored = application.settings.home / "artifacts"
+    raw = max((path for path in stored.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    raw.chmod(0o600)
+    raw.write_bytes(raw.read_bytes()[:-1] + b"?")
+
+    with pytest.raises(IntegrityError):
+        await pack(application, project_id, pipeline.pipeline_id)
+
+
+@pytest.mark.parametrize("name", ["../up", "/root", "a/../../b", "a\\b", "", "new\nline"])
+def test_name_that_leads_out_is_refused(name: str) -> None:
+    with pytest.raises(IntegrityError, match="no name of a file"):
+        list(ZipStream().add(name, b""))
+
+
+def test_same_things_are_packed_to_the_same_bytes() -> None:
+    def pack_once() -> bytes:
+        archive = ZipStream()
+        return b"".join([*archive.add("a", b"1" * 1000), *archive.add("b/c", b"2"), *archive.close()])
+
+    assert pack_once() == pack_once()
+
+
+async def test_two_files_of_one_name_are_refused() -> None:
+    await asyncio.sleep(0)
+    archive = ZipStream()
+    list(archive.add("a", b"1"))
+    with pytest.raises(IntegrityError, match="Two files"):
+        list(archive.add("a", b"2"))
