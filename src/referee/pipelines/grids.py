@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Final
 from uuid import UUID
 
@@ -22,8 +23,13 @@ from referee.pipelines.states import CellState
 from referee.pipelines.tables import CellRow
 from referee.pipelines.views import CellCounts
 
-__all__ = ["Grid", "Square", "add_details", "read_grid"]
+__all__ = ["MAX_DETAILED_COUNT", "Grid", "Square", "add_details", "read_grid"]
 
+MAX_DETAILED_COUNT: Final = 300
+"""Squares of a grid up to which each shows its tools and leads to its cells."""
+_EMPTY: Final = Markup("<td></td>")
+_TONES: Final = {state: describe_state(state).tone for state in CellState}
+_STATES: Final = {state.value: state for state in CellState}
 _WORST_FIRST = (
     CellState.failed,
     CellState.cancelled,
@@ -34,6 +40,11 @@ _WORST_FIRST = (
     CellState.waiting,
     CellState.completed,
 )
+
+
+@lru_cache(maxsize=1_000)
+def _render_bare(state: CellState, label: str) -> Markup:
+    return Markup('<td class="is-{}">{}</td>').format(_TONES[state], label)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,12 +60,20 @@ class Square:
     @property
     def state(self) -> CellState:
         """The state that most wants to be seen."""
+        by_state = self.counts.by_state
+        if len(by_state) == 1:
+            return next(iter(by_state))
         return next(state for state in _WORST_FIRST if self.counts.of(state))
 
     @property
     def label(self) -> str:
         """``3/3``: valid of all."""
         return f"{self.counts.valid_count}/{self.counts.total_count}"
+
+    @property
+    def bare(self) -> Markup:
+        """As a table cell that says no more than how many cells are valid, and by its tone in what state they are."""
+        return _render_bare(self.state, self.label)
 
     @property
     def marks(self) -> Markup:
@@ -86,9 +105,19 @@ class Grid:
     """Slugs; an empty one stands for apps without a template."""
     squares: Mapping[tuple[str, str], Square]
 
+    @property
+    def is_large(self) -> bool:
+        """Whether its squares say no more than how many cells are valid."""
+        return len(self.squares) > MAX_DETAILED_COUNT
+
     def find(self, model: str, template: str) -> Square | None:
         """Return a square; None where there is no cell."""
         return self.squares.get((model, template))
+
+    def render_row(self, model: str) -> Markup:
+        """Return the squares of a model as bare table cells, for a grid with thousands of them."""
+        found = (self.squares.get((model, template)) for template in self.templates)
+        return Markup("").join([_EMPTY if square is None else square.bare for square in found])
 
 
 _OUTCOMES_WORST_FIRST: Final = (
@@ -172,7 +201,7 @@ async def read_grid(session: AsyncSession, pipeline_id: UUID) -> Grid:
     valid: dict[tuple[str, str], int] = {}
     for model, template, state, count, valid_count, _ in rows:
         key = (model, template)
-        states.setdefault(key, {})[CellState(state)] = count
+        states.setdefault(key, {})[_STATES[state]] = count
         valid[key] = valid.get(key, 0) + valid_count
     return Grid(
         models=list(dict.fromkeys(model for model, _ in states)),

@@ -26,8 +26,6 @@ __all__ = ["create_pages"]
 
 PIPELINES_CRUMB: Final = Crumb("Pipelines", "/ui/pipelines")
 _EVENTS_COUNT: Final = 50
-_MAX_DETAILED_COUNT: Final = 300
-"""Squares of a grid up to which each shows its tools."""
 _MAX_SQUARES_COUNT: Final = 12_000
 """A grid beyond that is shown as the list alone."""
 
@@ -71,7 +69,7 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
             )
             events = await queries.list_events(session, pipeline_id, limit=_EVENTS_COUNT)
             grid = await read_grid(session, pipeline_id)
-            if len(grid.squares) <= _MAX_DETAILED_COUNT:
+            if not grid.is_large:
                 grid = await add_details(session, pipeline_id, grid)
         unavailable = (pipeline.preflight or {}).get("unavailable")
         context = {
@@ -122,9 +120,9 @@ def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         return _lead_back(pipeline_id)
 
 
-def _build_square_url(pipeline_id: UUID, model: str, template: str) -> str:
-    """Return the address of the cells of a pair."""
-    terms = [f'model:"{model}"', *([f'template:"{template}"'] if template else [])]
+def _build_square_url(pipeline_id: UUID, model: str = "", template: str = "") -> str:
+    """Return the address of the cells of a pair, of all of a model or of all of a template."""
+    terms = [f'{key}:"{value}"' for key, value in (("model", model), ("template", template)) if value]
     return with_query(f"/ui/pipelines/{pipeline_id}", filter=" ".join(terms)) + "#cells"
 
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import select, tuple_
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.apps import App, find_template, import_apps, list_named_apps
@@ -35,7 +34,25 @@ MAX_CELLS_COUNT: Final = 100_000
 CELL_KEY_PREFIX: Final = "cell:"
 """How the idempotency key of an analysis begins that is a try of a cell."""
 _APP_NAME: Final = re.compile(r"(?P<model>.+)[/:](?:app)?(?P<number>[1-9][0-9]{0,5})")
-_ROWS_AT_ONCE: Final = 2_000
+_INSERT_CELLS: Final = text("""
+INSERT INTO cells (cell_id, pipeline_id, position, model, template, number, analysis_kind, parameters_digest, app_id)
+SELECT planned.cell_id, :pipeline_id, :first + planned.place - 1, planned.model, planned.template, planned.number,
+       :analysis_kind, :parameters_digest, planned.app_id
+  FROM unnest(CAST(:ids AS uuid[]), CAST(:models AS text[]), CAST(:templates AS text[]),
+              CAST(:numbers AS integer[]), CAST(:apps AS uuid[])) WITH ORDINALITY
+    AS planned (cell_id, model, template, number, app_id, place)
+    ON CONFLICT ON CONSTRAINT uq_cells__identity DO NOTHING
+""")
+_SELECT_IDS: Final = text("""
+SELECT cells.cell_id
+  FROM unnest(CAST(:models AS text[]), CAST(:templates AS text[]), CAST(:numbers AS integer[])) WITH ORDINALITY
+    AS planned (model, template, number, place)
+  JOIN cells ON cells.pipeline_id = :pipeline_id AND cells.model = planned.model
+            AND cells.template = planned.template AND cells.number = planned.number
+            AND cells.analysis_kind = :analysis_kind AND cells.parameters_digest = :parameters_digest
+ ORDER BY planned.place
+""")
+"""Arrays instead of rows of parameters: the statement is the same for one cell and for a hundred thousand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,7 +172,7 @@ async def ensure_cells(
 ) -> list[UUID]:
     """Make the cells that are not there yet; of each its id, in the order of the plans.
 
-    One statement for each batch makes a cell or finds it, so that whoever asks for the same cell at the
+    One statement makes a cell or leaves the one that is there, so that whoever asks for the same cell at the
     same time gets the same id. Positions follow those that are there; lock the pipeline's row first.
     """
     kind, digest = definition.analysis.profile, compute_parameters_digest(definition)
@@ -165,51 +182,27 @@ async def ensure_cells(
         .order_by(CellRow.position.desc())
         .limit(1)
     )
-    position = -1 if first is None else first
-    for start in range(0, len(plans), _ROWS_AT_ONCE):
-        batch = plans[start : start + _ROWS_AT_ONCE]
-        values = [
-            {
-                "cell_id": new_id(),
-                "pipeline_id": pipeline_id,
-                "position": position + 1 + start + offset,
-                "model": plan.model,
-                "template": plan.template,
-                "number": plan.number,
-                "analysis_kind": kind,
-                "parameters_digest": digest,
-                "app_id": plan.app_id,
-            }
-            for offset, plan in enumerate(batch)
-        ]
-        await session.execute(
-            insert(CellRow).values(values).on_conflict_do_nothing(constraint="uq_cells__identity")
-        )
-    return await _list_ids(session, pipeline_id, kind, digest, plans)
-
-
-async def _list_ids(
-    session: AsyncSession, pipeline_id: UUID, kind: str, digest: str, plans: Sequence[CellPlan]
-) -> list[UUID]:
-    ids: dict[tuple[str, str, int], UUID] = {}
-    for start in range(0, len(plans), _ROWS_AT_ONCE):
-        keys = [(plan.model, plan.template, plan.number) for plan in plans[start : start + _ROWS_AT_ONCE]]
-        rows = await session.execute(
-            select(CellRow.cell_id, CellRow.model, CellRow.template, CellRow.number).where(
-                CellRow.pipeline_id == pipeline_id,
-                CellRow.analysis_kind == kind,
-                CellRow.parameters_digest == digest,
-                tuple_(CellRow.model, CellRow.template, CellRow.number).in_(keys),
-            )
-        )
-        ids |= {(model, template, number): cell_id for cell_id, model, template, number in rows}
-    return [ids[plan.model, plan.template, plan.number] for plan in plans]
+    columns = {
+        "pipeline_id": pipeline_id,
+        "analysis_kind": kind,
+        "parameters_digest": digest,
+        "models": [plan.model for plan in plans],
+        "templates": [plan.template for plan in plans],
+        "numbers": [plan.number for plan in plans],
+    }
+    made = {
+        "first": 0 if first is None else first + 1,
+        "ids": [new_id() for _ in plans],
+        "apps": [plan.app_id for plan in plans],
+    }
+    await session.execute(_INSERT_CELLS, columns | made)
+    return list(await session.scalars(_SELECT_IDS, columns))
 
 
 def compute_parameters_digest(definition: PipelineDefinition) -> str:
     """Return SHA-256 of what, beside the profile, makes two analyses of one app two."""
-    text = json.dumps(definition.analysis.identity_json, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    identity = json.dumps(definition.analysis.identity_json, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(identity.encode()).hexdigest()
 
 
 def _too_many(count: int) -> InvalidInput:

@@ -50,6 +50,8 @@ JOB_WORKFLOW: Final = "referee.job"
 SCHEDULE_WORKFLOW: Final = "referee.schedule"
 MAX_THREADS: Final = 16
 """Also bounds ``asyncio.to_thread`` of the whole process, which the library points at its own pool."""
+_LISTENER_S: Final = 0.1
+"""Sleep of a thread of the library that has nothing to do here, and that every stop waits for."""
 IDLE_TRANSACTION_MS: Final = 15_000
 """After this the database ends a session that froze inside a transaction, and frees its locks."""
 
@@ -280,6 +282,7 @@ class JobLibrary:
             "enable_otlp": False,
             "log_level": "WARNING",
             "use_listen_notify": False,
+            "notification_listener_polling_interval_sec": _LISTENER_S,
             "run_migrations": False,
             "max_executor_threads": MAX_THREADS,
             "sys_db_polling_concurrency": 4,
