@@ -25,6 +25,8 @@ from referee.pipelines.comparing.collecting import collect_analyses, collect_pip
 from referee.pipelines.comparing.pages import create_comparing_routes
 from referee.pipelines.tables import CellRow
 
+UNKNOWN = UUID(int=7)
+
 
 @pytest.fixture
 async def client(application: Application) -> AsyncIterator[httpx.AsyncClient]:
@@ -224,10 +226,10 @@ async def test_hostile_names_are_text_on_the_page(
     ("path", "status", "code"),
     [
         ("/v1/comparison?analysis=nonsense", 422, "analysis.id_invalid"),
-        (f"/v1/comparison?analysis={uuid4()}", 404, "analysis.not_found"),
-        (f"/v1/pipelines/{uuid4()}/comparison", 404, "pipeline.not_found"),
-        (f"/v1/pipelines/{uuid4()}/comparison?metric={'x' * 90}", 422, "request.invalid"),
-        ("/v1/comparison?" + "&".join(f"analysis={uuid4()}" for _ in range(201)), 422, "request.invalid"),
+        (f"/v1/comparison?analysis={UNKNOWN}", 404, "analysis.not_found"),
+        (f"/v1/pipelines/{UNKNOWN}/comparison", 404, "pipeline.not_found"),
+        (f"/v1/pipelines/{UNKNOWN}/comparison?metric={'x' * 90}", 422, "request.invalid"),
+        ("/v1/comparison?" + "&".join(f"analysis={UNKNOWN}" for _ in range(201)), 422, "request.invalid"),
     ],
 )
 async def test_what_cannot_be_compared_is_refused(
