@@ -23,6 +23,7 @@ from uuid import uuid4
 import httpx
 import psutil
 from sqlalchemy import text
+from tests.faults.kills import ORACLE as KILLS_ORACLE
 from tests.faults.kills import Herd
 
 from referee.foundation.settings import load_settings
@@ -70,9 +71,7 @@ ORACLE: Final = {
             SELECT count(*) FROM cells WHERE cells.pipeline_id = pipelines.pipeline_id)""",
     "analyses_of_two_cells": """
         SELECT count(*) FROM (SELECT analysis_id FROM cells GROUP BY analysis_id HAVING count(*) > 1) AS doubled""",
-    "tool_runs_with_two_accepted_results": """
-        SELECT count(*) FROM (SELECT tool_run_id FROM tool_run_attempts WHERE is_accepted
-                               GROUP BY tool_run_id HAVING count(*) > 1) AS doubled""",
+    "tool_runs_with_two_accepted_results": KILLS_ORACLE["tool_runs_with_two_accepted_results"],
     "tool_runs_of_valid_cells_without_an_accepted_result": """
         SELECT count(*) FROM tool_runs JOIN cells USING (analysis_id)
          WHERE cells.is_valid AND tool_runs.cached_from_tool_run_id IS NULL AND NOT EXISTS (
@@ -81,7 +80,7 @@ ORACLE: Final = {
     "tool_runs_of_valid_cells_missing": """
         SELECT count(*) FROM cells WHERE is_valid AND 5 <> (
             SELECT count(*) FROM tool_runs WHERE tool_runs.analysis_id = cells.analysis_id)""",
-    "tool_runs_without_outcome": "SELECT count(*) FROM tool_runs WHERE outcome IS NULL",
+    "tool_runs_without_outcome": KILLS_ORACLE["tool_runs_without_outcome"],
     "analyses_not_ended": "SELECT count(*) FROM analyses WHERE state IN ('queued', 'running')",
     "jobs_not_ended": "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running')",
     "apps_still_up": "SELECT count(*) FROM app_runs WHERE state IN ('starting', 'running', 'stopping')",

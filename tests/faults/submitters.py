@@ -19,6 +19,7 @@ from referee.foundation.settings import load_settings
 from referee.foundation.store import Database, open_database
 from referee.pipelines.definition import PipelineDefinition, parse_definition
 from referee.pipelines.planning import CellPlan, ensure_cells
+from referee.tools.load_report import compute_percentile
 
 __all__ = ["SubmitterCount", "run_submitters"]
 
@@ -182,5 +183,4 @@ async def _ask(database: Database, pipeline_id: UUID, definition: PipelineDefini
 
 
 def _p95(values: list[float]) -> float:
-    ranked = sorted(values)
-    return ranked[max(0, -(-len(ranked) * 95 // 100) - 1)] if ranked else 0.0
+    return compute_percentile(sorted(values), 0.95) if values else 0.0

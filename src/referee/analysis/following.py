@@ -30,7 +30,6 @@ __all__ = [
     "parse_parameters",
     "parse_severity",
     "resolve_template",
-    "write_export",
 ]
 
 _LOOK_S = 0.25
@@ -166,19 +165,3 @@ def parse_parameters(words: Sequence[str]) -> dict[str, dict[str, object]]:
             read = value
         parameters.setdefault(tool, {})[parameter] = read
     return parameters
-
-
-def write_export(output: str, data: bytes) -> None:
-    """Write an export to a file.
-
-    Raises:
-        InvalidInput: It cannot be written.
-    """
-    try:
-        Path(output).write_bytes(data)
-    except OSError as error:
-        raise InvalidInput(
-            "export.not_written",
-            f"The file {output!r} cannot be written: {error.strerror}.",
-            "Check its folder, its permissions and the free space.",
-        ) from error

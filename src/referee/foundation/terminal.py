@@ -16,6 +16,7 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from referee.core.errors import InvalidInput
     from referee.core.pages import Page
     from referee.foundation.store import Database
 
@@ -27,9 +28,11 @@ __all__ = [
     "OpenApplication",
     "ProjectOption",
     "make_console",
+    "make_unwritten",
     "print_page_json",
     "print_rest",
     "run_for_project",
+    "write_output",
 ]
 
 ProjectOption = Annotated[str, typer.Option("--project", help="Slug of the project.")]
@@ -118,3 +121,28 @@ def print_rest(shown_count: int, total_count: int, next_cursor: str | None) -> N
     """Say how to go on where a list was cut."""
     if next_cursor is not None:
         typer.echo(f"{shown_count} of {total_count}; go on with --cursor {next_cursor}", err=True)
+
+
+def write_output(output: str, data: bytes) -> None:
+    """Write what was asked for to the file that was named.
+
+    Raises:
+        InvalidInput: It cannot be written.
+    """
+    from pathlib import Path
+
+    try:
+        Path(output).write_bytes(data)
+    except OSError as error:
+        raise make_unwritten(output, error) from error
+
+
+def make_unwritten(output: str, error: OSError) -> InvalidInput:
+    """Return what is said when a named file cannot be written."""
+    from referee.core.errors import InvalidInput
+
+    return InvalidInput(
+        "export.not_written",
+        f"The file {output!r} cannot be written: {error.strerror}.",
+        "Check its folder, its permissions and the free space.",
+    )

@@ -17,6 +17,8 @@ from uuid import uuid4
 
 import httpx
 
+from referee.tools.load_report import compute_percentile
+
 __all__ = ["CheckRow", "SelfTest", "SelfTestOptions", "open_client"]
 
 _REQUEST_TIMEOUT_S: Final = 60.0
@@ -201,14 +203,16 @@ class SelfTest:
 
         async def submit() -> None:
             started = time.monotonic()
-            answer = await self._client.post(
-                "/v1/selftest/pipelines", params=query, headers={"Idempotency-Key": key}
-            )
-            answers_ms.append((time.monotonic() - started) * 1_000)
-            if answer.status_code == 202:
+            try:
+                answer = await self._client.post(
+                    "/v1/selftest/pipelines", params=query, headers={"Idempotency-Key": key}
+                )
+                answer.raise_for_status()
                 ids.append(answer.json()["pipeline_id"])
+            except (httpx.HTTPError, LookupError, ValueError, TypeError) as error:
+                refusals.append(_explain(error))
             else:
-                refusals.append(f"{answer.status_code} {answer.json().get('detail', '')}".strip())
+                answers_ms.append((time.monotonic() - started) * 1_000)
 
         await asyncio.gather(*(submit() for _ in range(self._options.submitters_count)))
         return _Round(ids, refusals, answers_ms)
@@ -323,8 +327,7 @@ class SelfTest:
 
 def _compute_p95(times_ms: Sequence[float]) -> float:
     """Return the 95th percentile (nearest rank), in milliseconds; 0 without a value."""
-    ranked = sorted(times_ms)
-    return ranked[max(0, -(-len(ranked) * 95 // 100) - 1)] if ranked else 0.0
+    return compute_percentile(sorted(times_ms), 0.95) if times_ms else 0.0
 
 
 def _name_some(faults: Sequence[str]) -> str:

@@ -6,9 +6,10 @@ same things are packed: entries have one fixed instant.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import zipfile
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from io import RawIOBase
 from pathlib import PurePosixPath
 from typing import Final
@@ -55,15 +56,17 @@ class ZipStream:
         self.total_bytes = 0
         """Of all entries, unpacked."""
 
-    def add(self, name: str, data: bytes) -> Iterator[bytes]:
+    async def add(self, name: str, data: bytes) -> AsyncIterator[bytes]:
         """Pack bytes."""
-        with self._zip.open(self._describe(name), "w") as entry:
-            entry.write(data)
-        self._note(name, hashlib.sha256(data).hexdigest(), len(data))
-        yield self._outbox.take()
+
+        async def whole() -> AsyncIterator[bytes]:
+            yield data
+
+        async for piece in self.add_stream(name, whole(), hashlib.sha256(data).hexdigest()):
+            yield piece
 
     async def add_stream(self, name: str, pieces: AsyncIterator[bytes], sha256: str) -> AsyncIterator[bytes]:
-        """Pack pieces whose digest is known.
+        """Pack pieces whose digest is known. Compressing goes on in a thread.
 
         Raises:
             IntegrityError: They have another digest.
@@ -71,19 +74,20 @@ class ZipStream:
         digest, size_bytes = hashlib.sha256(), 0
         with self._zip.open(self._describe(name), "w", force_zip64=True) as entry:
             async for piece in pieces:
-                entry.write(piece)
+                await asyncio.to_thread(entry.write, piece)
                 digest.update(piece)
                 size_bytes += len(piece)
                 yield self._outbox.take()
         if digest.hexdigest() != sha256:
             raise IntegrityError("export.altered", f"What is stored for {name} is not what was recorded.")
-        self._note(name, sha256, size_bytes)
+        self.digests[name] = sha256
+        self.total_bytes += size_bytes
         yield self._outbox.take()
 
-    def close(self) -> Iterator[bytes]:
-        """Pack the table of contents."""
+    def close(self) -> bytes:
+        """Return the table of contents, which is the end of the file."""
         self._zip.close()
-        yield self._outbox.take()
+        return self._outbox.take()
 
     def _describe(self, name: str) -> zipfile.ZipInfo:
         check_entry_name(name)
@@ -92,10 +96,6 @@ class ZipStream:
         described = zipfile.ZipInfo(name, date_time=_AT)
         described.compress_type, described.external_attr = zipfile.ZIP_DEFLATED, _MODE
         return described
-
-    def _note(self, name: str, sha256: str, size_bytes: int) -> None:
-        self.digests[name] = sha256
-        self.total_bytes += size_bytes
 
 
 def check_entry_name(name: str) -> None:

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import typer
 
-from referee.foundation.terminal import ProjectOption, run_for_project
+from referee.foundation.terminal import ProjectOption, make_unwritten, run_for_project
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -63,7 +63,6 @@ async def _write(
     Raises:
         InvalidInput: The file cannot be written there.
     """
-    from referee.core.errors import InvalidInput
     from referee.pipelines.exporting import stream_export
 
     part = path.with_name(f".{path.name}.part")
@@ -73,10 +72,6 @@ async def _write(
                 file.write(piece)
         part.replace(path)
     except OSError as error:
-        raise InvalidInput(
-            "export.unwritable",
-            f"The export cannot be written to {str(path)!r}: {error.strerror}.",
-            "Name a file in a folder that exists and has room.",
-        ) from error
+        raise make_unwritten(str(path), error) from error
     finally:
         part.unlink(missing_ok=True)

@@ -21,15 +21,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
 
 from referee import __version__
-from referee.analysis import Analysis, ManifestEntry, get_analysis, list_manifest_entries, list_tool_runs
+from referee.analysis import Analysis, get_analysis, list_manifest_entries, list_tool_runs
 from referee.apps import SourceLimits, get_app, take_snapshot
 from referee.core.errors import RefereeError
 from referee.core.sources import SourceSnapshot
@@ -50,14 +50,17 @@ _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK_BYTES: Final = 1 << 20
 
 
-@dataclass(frozen=True, slots=True)
-class _Exported:
-    """One cell with what its analysis kept."""
+@dataclass(slots=True)
+class _Tally:
+    """What has been packed so far; of each cell no more than its line."""
 
-    cell: Cell
-    analysis: Analysis | None
-    entries: Sequence[ManifestEntry]
-    findings_count: int
+    lines: list[bytes] = field(default_factory=list)
+    app_ids: set[UUID] = field(default_factory=set)
+    folders: dict[str, UUID] = field(default_factory=dict)
+    """Folder of a source in the archive → its app."""
+    sources_count: int = 0
+    analyses_count: int = 0
+    findings_count: int = 0
 
 
 def name_export(pipeline: Pipeline) -> str:
@@ -76,89 +79,96 @@ async def stream_export(
     """
     async with room.database.reading() as session:
         pipeline = await get_pipeline(session, project_id, pipeline_id)
-    exported = await _collect(room, project_id, pipeline)
-    sources = await _find_sources(room, project_id, exported)
-    archive = ZipStream()
-    for piece in archive.add("pipeline.json", _dump(PipelineModel.of(pipeline).model_dump(mode="json"))):
+    archive, tally = ZipStream(), _Tally()
+    async for piece in archive.add(
+        "pipeline.json", _dump(PipelineModel.of(pipeline).model_dump(mode="json"))
+    ):
         yield piece
     definition = room.artifacts.stream(pipeline.definition_sha256)
     async for piece in archive.add_stream("pipeline.yaml", definition, pipeline.definition_sha256):
         yield piece
-    for piece in archive.add("cells.jsonl", _render_cells(exported)):
-        yield piece
-    for one in exported:
-        async for piece in _pack_results(room, archive, one):
+    async for cell in _read_cells(room, pipeline_id):
+        async for piece in _pack_cell(room, project_id, archive, tally, cell):
             yield piece
-    for folder, snapshot in sources.items():
-        async for piece in _pack_source(archive, folder, snapshot):
-            yield piece
-    metadata = _describe(pipeline, project_slug, exported, sources, archive)
-    for piece in archive.add("export_metadata.json", _dump(metadata)):
+    async for piece in archive.add("cells.jsonl", b"".join(tally.lines)):
         yield piece
-    for piece in archive.add("SHA256SUMS", _render_sums(archive)):
+    async for piece in archive.add(
+        "export_metadata.json", _dump(_describe(pipeline, project_slug, tally, archive))
+    ):
         yield piece
-    for piece in archive.close():
+    async for piece in archive.add("SHA256SUMS", _render_sums(archive)):
         yield piece
+    yield archive.close()
 
 
-async def _collect(room: PipelinesRoom, project_id: UUID, pipeline: Pipeline) -> list[_Exported]:
-    """Read every cell and what its analysis kept."""
-    exported: list[_Exported] = []
+async def _read_cells(room: PipelinesRoom, pipeline_id: UUID) -> AsyncIterator[Cell]:
+    """Yield every cell, page by page, without keeping a connection meanwhile."""
     cursor: str | None = None
     while True:
         async with room.database.reading() as session:
-            page = await list_cells(session, pipeline.pipeline_id, cursor=cursor, limit=_CELLS_AT_ONCE)
-            for cell in page.items:
-                if cell.analysis_id is None:
-                    exported.append(_Exported(cell, None, (), 0))
-                    continue
-                analysis = await get_analysis(session, project_id, cell.analysis_id)
-                entries = await list_manifest_entries(session, cell.analysis_id)
-                runs = await list_tool_runs(session, cell.analysis_id)
-                count = sum(run.findings_count or 0 for run in runs)
-                exported.append(_Exported(cell, analysis, entries, count))
+            page = await list_cells(session, pipeline_id, cursor=cursor, limit=_CELLS_AT_ONCE)
+        for cell in page.items:
+            yield cell
         cursor = page.next_cursor
         if cursor is None:
-            return exported
+            return
 
 
-async def _find_sources(
-    room: PipelinesRoom, project_id: UUID, exported: Sequence[_Exported]
-) -> dict[str, SourceSnapshot]:
-    """Return the source of each app as it was analysed: folder in the archive → snapshot.
-
-    An app that has changed since is left out: its files as they are now would pass for those that were judged.
-    """
-    limits = SourceLimits.from_settings(room.settings)
-    found: dict[str, SourceSnapshot] = {}
-    for one in exported:
-        if one.analysis is None or one.cell.app_id is None:
-            continue
+async def _pack_cell(
+    room: PipelinesRoom, project_id: UUID, archive: ZipStream, tally: _Tally, cell: Cell
+) -> AsyncIterator[bytes]:
+    """Pack what the analysis of a cell kept, and its app's source; put the cell's line down."""
+    line: dict[str, Any] = CellModel.of(cell).model_dump(mode="json")
+    line["results_path"] = line["findings_count"] = None
+    if cell.app_id is not None:
+        tally.app_ids.add(cell.app_id)
+    if cell.analysis_id is not None:
         async with room.database.reading() as session:
-            app = await get_app(session, project_id, one.cell.app_id)
-        folder = f"generated/apps/{_safe(app.model)}/app{app.number}"
-        if folder in found:  # two models whose names differ only in what a file name cannot have
-            folder = f"{folder}-{app.app_id.hex}"
-        try:
-            snapshot = await asyncio.to_thread(
-                take_snapshot, Path(app.path), room.settings.snapshots_dir, limits, name=app.model
-            )
-        except RefereeError:  # it is gone, or no longer what can be read
-            continue
-        if snapshot.source_digest == one.analysis.source_digest:
-            found[folder] = snapshot
-    return found
+            analysis = await get_analysis(session, project_id, cell.analysis_id)
+            runs = await list_tool_runs(session, cell.analysis_id)
+            entries = await list_manifest_entries(session, cell.analysis_id)
+        line["results_path"] = analysis.results_path
+        line["findings_count"] = sum(run.findings_count or 0 for run in runs)
+        tally.analyses_count += 1
+        tally.findings_count += line["findings_count"]
+        for entry in entries:
+            name = _name_entry(f"results/{analysis.results_path}/{entry.name}")
+            async for piece in archive.add_stream(name, room.artifacts.stream(entry.sha256), entry.sha256):
+                yield piece
+        source = await _find_source(room, project_id, tally, cell, analysis)
+        if source is not None:
+            folder, snapshot = source
+            tally.sources_count += 1
+            async for piece in _pack_source(archive, folder, snapshot):
+                yield piece
+    tally.lines.append((json.dumps(line, ensure_ascii=False) + "\n").encode())
 
 
-async def _pack_results(room: PipelinesRoom, archive: ZipStream, one: _Exported) -> AsyncIterator[bytes]:
-    if one.analysis is None or one.analysis.results_path is None:
-        return
-    for entry in one.entries:
-        name = _name_entry(f"results/{one.analysis.results_path}/{entry.name}")
-        if name in archive.digests:
-            continue
-        async for piece in archive.add_stream(name, room.artifacts.stream(entry.sha256), entry.sha256):
-            yield piece
+async def _find_source(
+    room: PipelinesRoom, project_id: UUID, tally: _Tally, cell: Cell, analysis: Analysis
+) -> tuple[str, SourceSnapshot] | None:
+    """Return the folder in the archive and the source of a cell's app as it was analysed.
+
+    None for one that has changed since: its files as they are now would pass for those that were judged.
+    """
+    if cell.app_id is None:
+        return None
+    async with room.database.reading() as session:
+        app = await get_app(session, project_id, cell.app_id)
+    limits = SourceLimits.from_settings(room.settings)
+    try:
+        snapshot = await asyncio.to_thread(
+            take_snapshot, Path(app.path), room.settings.snapshots_dir, limits, name=app.model
+        )
+    except RefereeError:  # it is gone, or no longer what can be read
+        return None
+    if snapshot.source_digest != analysis.source_digest:
+        return None
+    name = _UNSAFE.sub("_", app.model).lstrip(".") or "_"
+    folder = f"generated/apps/{name}/app{app.number}"
+    if tally.folders.setdefault(folder, app.app_id) != app.app_id:
+        folder = f"{folder}-{app.app_id.hex}"  # of a model whose name differs in what a file name cannot have
+    return folder, snapshot
 
 
 async def _pack_source(archive: ZipStream, folder: str, snapshot: SourceSnapshot) -> AsyncIterator[bytes]:
@@ -174,15 +184,7 @@ async def _read_file(path: Path) -> AsyncIterator[bytes]:
             yield piece
 
 
-def _describe(
-    pipeline: Pipeline,
-    project_slug: str,
-    exported: Sequence[_Exported],
-    sources: dict[str, SourceSnapshot],
-    archive: ZipStream,
-) -> dict[str, Any]:
-    analyses = [one.analysis for one in exported if one.analysis is not None]
-    apps = {one.cell.app_id for one in exported if one.cell.app_id is not None}
+def _describe(pipeline: Pipeline, project_slug: str, tally: _Tally, archive: ZipStream) -> dict[str, Any]:
     counts = pipeline.counts
     return {
         "schema": EXPORT_SCHEMA,
@@ -197,25 +199,15 @@ def _describe(
             "cells_count": counts.total_count,
             "valid_cells_count": counts.valid_count,
             "ended_cells_count": counts.ended_count,
-            "apps_count": len(apps),
-            "apps_with_source_count": len(sources),
-            "analyses_count": len(analyses),
-            "findings_count": sum(one.findings_count for one in exported),
+            "apps_count": len(tally.app_ids),
+            "apps_with_source_count": tally.sources_count,
+            "analyses_count": tally.analyses_count,
+            "findings_count": tally.findings_count,
             "files_count": len(archive.digests),
             "total_bytes": archive.total_bytes,
         },
         "exported_files": list(archive.digests)[:_NAMED_FILES_COUNT],
     }
-
-
-def _render_cells(exported: Sequence[_Exported]) -> bytes:
-    lines = []
-    for one in exported:
-        cell = CellModel.of(one.cell).model_dump(mode="json")
-        cell["results_path"] = None if one.analysis is None else one.analysis.results_path
-        cell["findings_count"] = one.findings_count if one.analysis is not None else None
-        lines.append(json.dumps(cell, ensure_ascii=False))
-    return ("\n".join(lines) + "\n").encode() if lines else b""
 
 
 def _render_sums(archive: ZipStream) -> bytes:
@@ -227,9 +219,5 @@ def _dump(value: object) -> bytes:
 
 
 def _name_entry(name: str) -> str:
-    """Return a name that every system unpacks to the same place: some read a backslash as a separator."""
-    return name.replace("\\", "%5C")
-
-
-def _safe(name: str) -> str:
-    return _UNSAFE.sub("_", name).lstrip(".") or "_"
+    """Return a name that every system unpacks to one place: some read a backslash as a separator. ``%`` marks it."""
+    return name.replace("%", "%25").replace("\\", "%5C")

@@ -23,10 +23,12 @@ from referee.pipelines.states import CellState
 from referee.pipelines.tables import CellRow
 from referee.pipelines.views import CellCounts
 
-__all__ = ["MAX_DETAILED_COUNT", "Grid", "Square", "add_details", "read_grid"]
+__all__ = ["Grid", "Square", "add_details", "read_grid"]
 
-MAX_DETAILED_COUNT: Final = 300
-"""Squares of a grid up to which each shows its tools and leads to its cells."""
+_MAX_DETAILED_SQUARES: Final = 300
+"""Up to which each shows its tools and leads to its cells."""
+_MAX_DETAILED_CELLS: Final = 1_000
+"""The same, by cells: their tools and findings are read for every look at the page."""
 _EMPTY: Final = Markup("<td></td>")
 _TONES: Final = {state: describe_state(state).tone for state in CellState}
 _STATES: Final = {state.value: state for state in CellState}
@@ -108,7 +110,8 @@ class Grid:
     @property
     def is_large(self) -> bool:
         """Whether its squares say no more than how many cells are valid."""
-        return len(self.squares) > MAX_DETAILED_COUNT
+        cells_count = sum(square.counts.total_count for square in self.squares.values())
+        return len(self.squares) > _MAX_DETAILED_SQUARES or cells_count > _MAX_DETAILED_CELLS
 
     def find(self, model: str, template: str) -> Square | None:
         """Return a square; None where there is no cell."""

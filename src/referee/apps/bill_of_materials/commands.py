@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from referee.foundation.terminal import ProjectOption
+from referee.foundation.terminal import ProjectOption, write_output
 
 if TYPE_CHECKING:
     from uuid import UUID
@@ -40,13 +40,4 @@ def sbom_command(
     if output is None:
         typer.echo(document.decode(), nl=False)
         return
-    try:
-        output.write_bytes(document)
-    except OSError as error:
-        from referee.core.errors import InvalidInput
-
-        raise InvalidInput(
-            "output.not_written",
-            f"The file {str(output)!r} cannot be written: {error.strerror}.",
-            "Name a file in a folder that exists and that you may write to.",
-        ) from error
+    write_output(str(output), document)

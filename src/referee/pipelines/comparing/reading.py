@@ -40,7 +40,7 @@ _MODELS_FAULTS: Final = frozenset(
         GenerationFailure.refused,
     }
 )
-_APPS_FAULTS: Final = frozenset(FailureKind) - {FailureKind.port_taken, FailureKind.host_lost}
+_APPS_FAULTS: Final = [kind.value for kind in FailureKind if kind.is_of_app]
 """Ways a start fails that blame the app."""
 
 
@@ -167,7 +167,7 @@ async def read_starts(session: AsyncSession, project_id: UUID, digests: Sequence
             AppRunRow.source_digest.in_(set(digests)),
             or_(
                 AppRunRow.started_at.is_not(None),
-                AppRunRow.failure.in_([kind.value for kind in _APPS_FAULTS]),
+                AppRunRow.failure.in_(_APPS_FAULTS),
             ),
         )
         .group_by(AppRunRow.source_digest)

@@ -17,6 +17,7 @@ from referee.foundation.terminal import (
     print_page_json,
     print_rest,
     run_for_project,
+    write_output,
 )
 
 if TYPE_CHECKING:
@@ -192,9 +193,7 @@ def export_command(
     if output == "-":
         sys.stdout.buffer.write(data)
         return
-    from referee.analysis.following import write_export
-
-    write_export(output, data)
+    write_output(output, data)
 
 
 def _check_kind(word: str) -> ReportKind:
