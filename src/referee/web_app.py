@@ -129,7 +129,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_planning_api(lambda: current().pipelines),
         create_presets_api(lambda: current().pipelines),
         pipelines_api(lambda: current().pipelines, lambda: current().engine),
-        pipelines_pages(lambda: current().pipelines, lambda: current().engine),
+        pipelines_pages(lambda: current().pipelines, lambda: current().engine, inspector, gate),
         *create_success_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),
         *create_reports_routes(lambda: current().pipelines, lambda: current().engine),

@@ -13,6 +13,7 @@ import pytest
 from tests.apps.strangers_folder import APP, write_files
 from tests.web_site import open_site
 
+from referee.analysis import ServiceGate
 from referee.app import Application, open_application
 from referee.apps import ModelEntry, import_models, import_template, list_apps
 from referee.foundation.access import get_project
@@ -21,6 +22,7 @@ from referee.pipelines.pages import create_pages
 from referee.pipelines.planning_api import create_planning_api
 from referee.pipelines.presets_api import create_presets_api
 from referee.pipelines.shell import register_in_shell
+from referee.tools.inspecting import InstalledTools, ToolInspector
 
 MODELS = (
     ModelEntry(model_name="m/pico", slug="pico", input_usd_per_mtok=0.5, output_usd_per_mtok=1.5),
@@ -49,12 +51,18 @@ async def project_id(application: Application) -> UUID:
 @pytest.fixture
 async def site(application: Application, project_id: UUID) -> AsyncIterator[httpx.AsyncClient]:
     """Pages and answers of the room."""
+    settings = application.settings
     async with open_site(
-        application.settings,
+        settings,
         application.database,
         create_planning_api(lambda: application.pipelines),
         create_presets_api(lambda: application.pipelines),
-        create_pages(lambda: application.pipelines, lambda: application.engine),
+        create_pages(
+            lambda: application.pipelines,
+            lambda: application.engine,
+            ToolInspector(InstalledTools(settings.tools_path, advisories_dir=settings.advisories_dir)),
+            ServiceGate(),
+        ),
         register=[lambda shell: register_in_shell(shell, lambda: application.pipelines)],
     ) as client:
         yield client

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from referee.analysis import ServiceGate
 from referee.core.ids import format_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
@@ -21,6 +22,7 @@ from referee.pipelines.grids import add_details, read_grid
 from referee.pipelines.page_lists import build_cards, build_cell_list, build_pipeline_list
 from referee.pipelines.states import PipelineState
 from referee.pipelines.wizard_pages import add_start_pages
+from referee.tools.inspecting import ToolInspector
 
 __all__ = ["create_pages"]
 
@@ -30,10 +32,10 @@ _MAX_SQUARES_COUNT: Final = 12_000
 """A grid beyond that is shown as the list alone."""
 
 
-def create_pages(room: GetRoom, engine: GetEngine) -> APIRouter:
-    """Return the pages of pipelines."""
+def create_pages(room: GetRoom, engine: GetEngine, inspector: ToolInspector, gate: ServiceGate) -> APIRouter:
+    """Return the pages of pipelines. What tools and services can do here is asked once for all rooms' pages."""
     router = APIRouter(include_in_schema=False)
-    add_start_pages(router, room, engine)
+    add_start_pages(router, room, engine, inspector, gate)
     _add_reads(router, room)
     _add_verbs(router, room, engine)
     return router

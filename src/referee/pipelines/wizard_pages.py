@@ -36,7 +36,7 @@ from referee.pipelines.wizard_state import (
     read_state,
     write_state,
 )
-from referee.tools.inspecting import InstalledTools, ToolInspector
+from referee.tools.inspecting import ToolInspector
 
 __all__ = ["add_start_pages"]
 
@@ -64,9 +64,11 @@ def read_preset_path(preset_id: str) -> UUID:
 PresetId = Annotated[UUID, Depends(read_preset_path)]
 
 
-def add_start_pages(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
+def add_start_pages(
+    router: APIRouter, room: GetRoom, engine: GetEngine, inspector: ToolInspector, gate: ServiceGate
+) -> None:
     """Add the steps, the form for a file and the verbs of kept files."""
-    wizard = _Wizard(room)
+    wizard = _Wizard(room, inspector, gate)
     _add_forms(router, wizard)
     _add_verbs(router, wizard, engine)
 
@@ -161,10 +163,10 @@ def _add_verbs(router: APIRouter, wizard: _Wizard, engine: GetEngine) -> None:
 class _Wizard:
     """Shows the steps and the file."""
 
-    def __init__(self, room: GetRoom) -> None:
+    def __init__(self, room: GetRoom, inspector: ToolInspector, gate: ServiceGate) -> None:
         self.room = room
-        self._gate = ServiceGate()
-        self._inspector: ToolInspector | None = None
+        self._inspector = inspector
+        self._gate = gate
 
     async def show_step(
         self,
@@ -271,11 +273,6 @@ class _Wizard:
         }
 
     async def _list_tools(self) -> dict[str, Any]:
-        settings = self.room().settings
-        if self._inspector is None:
-            self._inspector = ToolInspector(
-                InstalledTools(settings.tools_path, advisories_dir=settings.advisories_dir)
-            )
         tools, services = await list_tool_choices(self._inspector, self._gate)
         known = [f"tools:{tool.value}" for tool in tools] + [f"services:{one.value}" for one in services]
         return {"tools": tools, "services": services, "profiles": PROFILES, "loads": LOADS, "shown": known}

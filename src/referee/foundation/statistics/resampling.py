@@ -29,6 +29,9 @@ __all__ = [
 RESAMPLES_COUNT = 10_000
 """Resamples unless told: the ends of a 95 % interval then move by about 1 % of its width with the seed."""
 
+_KEPT_NUMBERS_COUNT = 2_000_000
+"""16 MB: 200 units in 10,000 resamples. Larger tables are drawn each time, rather than kept for good."""
+
 COLUMNS_AT_ONCE = 200
 """Series computed together: 16 MB for each table of 10,000 resamples."""
 
@@ -58,12 +61,11 @@ def draw_weights(units_count: int, *, resamples_count: int = RESAMPLES_COUNT, se
             units_count=units_count,
             resamples_count=resamples_count,
         )
-    return _draw_weights(units_count, resamples_count, seed)
+    is_kept = units_count * resamples_count <= _KEPT_NUMBERS_COUNT
+    return (_keep_weights if is_kept else _draw_weights)(units_count, resamples_count, seed)
 
 
-@lru_cache(maxsize=4)
 def _draw_weights(units_count: int, resamples_count: int, seed: int) -> Floats:
-    """Draw the resamples once for all measures of one comparison; nobody may write into them."""
     random = np.random.default_rng(seed)
     drawn = random.integers(units_count, size=(resamples_count, units_count))
     drawn += np.arange(0, resamples_count * units_count, units_count)[:, np.newaxis]
@@ -71,6 +73,10 @@ def _draw_weights(units_count: int, resamples_count: int, seed: int) -> Floats:
     weights: Floats = counts.reshape(resamples_count, units_count) / units_count
     weights.setflags(write=False)
     return weights
+
+
+_keep_weights = lru_cache(maxsize=4)(_draw_weights)
+"""Draws once for all measures of one comparison."""
 
 
 def compute_mean_interval(
