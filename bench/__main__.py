@@ -11,6 +11,7 @@ from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
 from bench.faults import measure_faults
 from bench.findings import measure_findings
@@ -35,7 +36,7 @@ def main() -> int:
         "findings": lambda _: measure_findings(),
         "command": lambda _: measure_command(),
         "server": lambda _: measure_server(),
-        "comparison": lambda _: measure_comparison(),
+        "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
         "faults": _faults,
         "apps": lambda _: measure_apps(),
         "analyzers": lambda _: measure_analyzers(),

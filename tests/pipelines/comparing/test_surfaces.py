@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -254,22 +252,3 @@ async def test_analysis_of_a_folder_belongs_to_no_model(application: Application
             await collect_analyses(session, project_id, [])
         with pytest.raises(NotFound):
             await collect_analyses(session, uuid4(), ids)
-
-
-@pytest.mark.slow
-async def test_ten_models_times_thirty_templates_times_three_repeats_are_quick(
-    application: Application, project_id: UUID
-) -> None:
-    pipeline_id = await plant_pipeline(
-        application,
-        project_id,
-        models=[f"m{index}" for index in range(10)],
-        templates=[f"t{index}" for index in range(30)],
-        repeats=3,
-    )
-    started_s, cpu_started_s = time.monotonic(), time.process_time()
-    comparison = await compare_pipeline(application.pipelines, project_id, pipeline_id)
-    cpu_s = time.process_time() - cpu_started_s
-    assert comparison.cells_count == 900
-    assert cpu_s < 8, f"{cpu_s:.1f} s of CPU, {time.monotonic() - started_s:.1f} s in all"
-    assert len(json.dumps([metric.key for metric in comparison.metrics])) > 2

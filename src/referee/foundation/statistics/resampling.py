@@ -35,6 +35,9 @@ _KEPT_NUMBERS_COUNT = 2_000_000
 COLUMNS_AT_ONCE = 200
 """Series computed together: 16 MB for each table of 10,000 resamples."""
 
+_ROUNDING_SHARE = 1e-12
+"""Of a mean of squares: a variance below that cannot be told from the rounding of its two terms."""
+
 MeanMethod = Literal["studentized", "bca", "percentile", "student_t"]
 """How the interval of a mean is computed; `docs/concepts/statistics.md` shows what each of them covers."""
 
@@ -156,8 +159,11 @@ def _find_offsets(
         return -student * error, student * error
     means = weights @ centred
     if method == "studentized":
-        variance = np.maximum(weights @ centred**2 - means**2, 0.0) / (count - 1)
-        reach = _find_studentized_reach(means, np.sqrt(variance), error, level)
+        squares = weights @ centred**2
+        spread = squares - means**2
+        # Of equal units nothing is left but the rounding of two equal numbers, and a mean divided by that is no t.
+        spread[spread <= _ROUNDING_SHARE * squares] = 0.0
+        reach = _find_studentized_reach(means, np.sqrt(spread / (count - 1)), error, level)
         # Too few different values: many resamples have no spread at all, and only Student's t is left.
         reach = np.where(np.isfinite(reach), reach, student)
         return -reach * error, reach * error
