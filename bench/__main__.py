@@ -11,6 +11,7 @@ from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
 from bench.faults import measure_faults
@@ -37,6 +38,7 @@ def main() -> int:
         "command": lambda _: measure_command(),
         "server": lambda _: measure_server(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "bill": lambda _: measure_bill(),
         "faults": _faults,
         "apps": lambda _: measure_apps(),
         "analyzers": lambda _: measure_analyzers(),
