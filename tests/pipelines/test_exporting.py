@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import zipfile
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -62,6 +63,23 @@ async def test_app_that_changed_since_is_left_out_and_said_so(
     assert json.loads(archive.read("export_metadata.json"))["statistics"]["apps_with_source_count"] == 3
     assert not [name for name in archive.namelist() if name.startswith("generated/apps/alpha/app1/")]
     assert [name for name in archive.namelist() if name.startswith("results/alpha/app1/")]
+
+
+async def test_folder_that_may_not_be_read_for_others_is_left_out(
+    application: Application, project_id: UUID, four_apps: Path, run_pipeline: RunPipeline, tmp_path: Path
+) -> None:
+    pipeline = await run_pipeline(FOUR)
+    for settings in (
+        application.settings.model_copy(update={"host": "0.0.0.0"}),  # noqa: S104 - that others reach it is the case
+        application.settings.model_copy(update={"allowed_roots": [tmp_path / "elsewhere"]}),
+    ):
+        room = replace(application.pipelines, settings=settings)
+        pieces = [piece async for piece in stream_export(room, project_id, "default", pipeline.pipeline_id)]
+        with zipfile.ZipFile(io.BytesIO(b"".join(pieces))) as archive:
+            names = archive.namelist()
+            counts = json.loads(archive.read("export_metadata.json"))["statistics"]
+        assert not [name for name in names if name.startswith("generated/")]
+        assert (counts["apps_with_source_count"], counts["analyses_count"]) == (0, 4)
 
 
 async def test_altered_result_breaks_the_export(

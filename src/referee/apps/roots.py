@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
+
 from referee.core.errors import Forbidden
 from referee.foundation.settings import Settings
 from referee.foundation.web.sessions import is_loopback_host
 
-__all__ = ["check_roots"]
+__all__ = ["check_roots", "list_readable_roots"]
 
 
 def check_roots(settings: Settings) -> None:
@@ -21,3 +24,13 @@ def check_roots(settings: Settings) -> None:
             "This server listens beyond its own machine, and nobody has said which folders it may read.",
             "Set REFEREE_ALLOWED_ROOTS to the folders that hold apps, and start it again.",
         )
+
+
+def list_readable_roots(settings: Settings) -> Sequence[Path]:
+    """Return the folders below which sources may be sent to those who ask; none stands for any folder.
+
+    Where ``check_roots`` refuses, what this server had written itself is left.
+    """
+    if settings.allowed_roots or is_loopback_host(settings.host):
+        return settings.source_roots
+    return [settings.generated_dir]

@@ -30,7 +30,8 @@ from uuid import UUID
 
 from referee import __version__
 from referee.analysis import Analysis, get_analysis, list_manifest_entries, list_tool_runs
-from referee.apps import SourceLimits, get_app, take_snapshot
+from referee.apps import SourceLimits, get_app, locate_source, take_snapshot
+from referee.apps.roots import list_readable_roots
 from referee.core.errors import RefereeError
 from referee.core.sources import SourceSnapshot
 from referee.pipelines.archives import ZipStream
@@ -149,18 +150,20 @@ async def _find_source(
 ) -> tuple[str, SourceSnapshot] | None:
     """Return the folder in the archive and the source of a cell's app as it was analysed.
 
-    None for one that has changed since: its files as they are now would pass for those that were judged.
+    None for one that has changed since: its files as they are now would pass for those that were judged. Also for
+    one that this server may not read for those who ask.
     """
     if cell.app_id is None:
         return None
     async with room.database.reading() as session:
         app = await get_app(session, project_id, cell.app_id)
-    limits = SourceLimits.from_settings(room.settings)
+    limits, roots = SourceLimits.from_settings(room.settings), list_readable_roots(room.settings)
     try:
+        location = await asyncio.to_thread(locate_source, app.path, allowed_roots=roots)
         snapshot = await asyncio.to_thread(
-            take_snapshot, Path(app.path), room.settings.snapshots_dir, limits, name=app.model
+            take_snapshot, location.path, room.settings.snapshots_dir, limits, name=app.model
         )
-    except RefereeError:  # it is gone, or no longer what can be read
+    except RefereeError:  # it is gone, or no longer what may be read
         return None
     if snapshot.source_digest != analysis.source_digest:
         return None
