@@ -20,6 +20,7 @@ from referee.apps.generation import register_generation
 from referee.audit.integrity import check_decisions
 from referee.core.findings import JsonValue
 from referee.core.integrity import IntegrityCheck
+from referee.experiments import ExperimentsRoom
 from referee.foundation.jobs import JobContext, JobEngine, list_workers
 from referee.foundation.llm import open_generator, open_llm
 from referee.foundation.settings import Settings
@@ -56,6 +57,7 @@ class Application:
     engine: JobEngine
     apps: AppsRoom
     analysis: AnalysisRoom
+    experiments: ExperimentsRoom
     pipelines: PipelinesRoom
 
     @property
@@ -144,6 +146,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         engine=engine,
         apps=apps,
         analysis=analysis,
+        experiments=ExperimentsRoom(settings=settings, database=database),
         pipelines=pipelines,
     )
     register_verification(engine, database, artifacts, lambda: application.integrity_checks)

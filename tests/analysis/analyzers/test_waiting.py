@@ -21,6 +21,7 @@ from referee.analysis.tables import ServiceFailureRow
 from referee.app import Application
 from referee.apps import AppsRoom
 from referee.core.findings import JsonValue
+from referee.experiments import ExperimentsRoom
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_artifacts, open_database
@@ -68,6 +69,7 @@ async def application(database_settings: Settings) -> AsyncIterator[Application]
         engine=engine,
         apps=apps,
         analysis=room,
+        experiments=ExperimentsRoom(settings=database_settings, database=database),
         pipelines=PipelinesRoom(
             settings=database_settings, database=database, artifacts=artifacts, apps=apps, analysis=room
         ),
