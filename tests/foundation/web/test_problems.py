@@ -23,6 +23,8 @@ async def test_an_explained_error_becomes_problem_details(client: httpx.AsyncCli
         "instance": "/v1/examples/7",
         "request_id": "request-0007",
         "context": {"example_id": str(UUID(int=1))},
+        "message": "There is no such example. List them first.",
+        "errorCode": "example.not_found",
     }
 
 

@@ -11,9 +11,10 @@ from typing import Any
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
-from fastapi.routing import APIRoute
+from fastapi.routing import APIRoute, iter_route_contexts
 
-from referee.foundation.web.problems import PROBLEM_MEDIA_TYPE, Problem
+from referee.foundation.web.client_routes import ClientRoute
+from referee.foundation.web.problems import CLIENT_INVALID_STATUS, PROBLEM_MEDIA_TYPE, Problem
 
 __all__ = ["OPENAPI_PATH", "customise_openapi", "name_operation"]
 
@@ -44,16 +45,26 @@ def customise_openapi(app: FastAPI) -> None:
                 description=app.description,
                 routes=app.routes,
             )
-            _add_problems(schema)
+            _add_problems(schema, _list_client_operations(app))
             app.openapi_schema = schema
         return app.openapi_schema
 
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend it
 
 
-def _add_problems(schema: dict[str, Any]) -> None:
+def _list_client_operations(app: FastAPI) -> set[tuple[str, str]]:
+    """Return path and method of the routes that answer 400 where others answer 422."""
+    return {
+        (route.path_format or "", method.lower())
+        for route in iter_route_contexts(app.routes)
+        if isinstance(route.original_route, ClientRoute)
+        for method in route.methods or ()
+    }
+
+
+def _add_problems(schema: dict[str, Any], client_operations: set[tuple[str, str]]) -> None:
     components = schema.setdefault("components", {}).setdefault("schemas", {})
-    model = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+    model = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
     components.update(model.pop("$defs", {}))
     components["Problem"] = model
     content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -66,6 +77,9 @@ def _add_problems(schema: dict[str, Any]) -> None:
                 statuses["404"] = "Nothing has that id."
             if method in ("put", "post", "patch", "delete"):
                 statuses |= {"403": "Not allowed.", "409": "The present state does not allow it."}
+            if (path, method) in client_operations:
+                statuses[str(CLIENT_INVALID_STATUS)] = statuses.pop("422")
+                operation.get("responses", {}).pop("422", None)
             for status, description in sorted(statuses.items()):
                 answer = operation.setdefault("responses", {}).setdefault(status, {})
                 if status == "422" or not answer:

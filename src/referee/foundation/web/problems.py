@@ -20,13 +20,14 @@ from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from referee.core.errors import RefereeError, Unauthorized
+from referee.core.errors import InvalidInput, RefereeError, Unauthorized
 from referee.core.findings import JsonValue
+from referee.foundation.web.client_routes import ClientRoute
 from referee.foundation.web.problem_catalogue import problem_url
 from referee.foundation.web.rendering import render_page
 
@@ -42,6 +43,11 @@ __all__ = [
 PROBLEM_MEDIA_TYPE = "application/problem+json"
 MAX_FIELD_ERRORS = 50
 """A body of a million wrong rows needs no million messages."""
+MAX_FIELDS_SAID = 3
+"""Fields that the one-line message names."""
+
+CLIENT_INVALID_STATUS = 400
+"""Of input that a client's route refuses."""
 
 _PAGE_PREFIXES = ("/ui", "/-/patterns", "/problems")
 _HTTP_CODES: Mapping[int, tuple[str, str, str]] = {
@@ -75,6 +81,22 @@ class Problem(BaseModel):
     errors: list[FieldError] | None = Field(default=None, description="Each wrong field, for invalid input.")
     context: dict[str, Any] = Field(default_factory=dict, description="Values that help, such as the limit.")
 
+    @computed_field(description="The sentences in one, for clients that show only this.")  # type: ignore[prop-decorator]  # as documented
+    @property
+    def message(self) -> str:
+        """What happened, what is wrong with the first fields, and what to do."""
+        places = [
+            f"{error.location} {error.path}: {error.message}" if error.path else error.message
+            for error in (self.errors or [])[:MAX_FIELDS_SAID]
+        ]
+        return " ".join(filter(None, (self.detail, *places, self.hint if not places else "")))
+
+    @computed_field(description="The same as code, under the name that some clients read.")  # type: ignore[prop-decorator]
+    @property
+    def errorCode(self) -> str:
+        """The dotted name."""
+        return self.code
+
 
 @dataclass(frozen=True, slots=True)
 class _Place:
@@ -85,7 +107,14 @@ class _Place:
 
 
 def build_problem(request: Request, error: Exception) -> Problem:
-    """Return what may be told about ``error``."""
+    """Return what may be told about ``error``, with the status that clients of its route understand."""
+    problem = _describe(request, error)
+    if problem.status == InvalidInput.status and isinstance(request.scope.get("route"), ClientRoute):
+        return problem.model_copy(update={"status": CLIENT_INVALID_STATUS})
+    return problem
+
+
+def _describe(request: Request, error: Exception) -> Problem:
     place = _Place(instance=request.url.path, request_id=getattr(request.state, "request_id", ""))
     if isinstance(error, RefereeError):
         return Problem(
