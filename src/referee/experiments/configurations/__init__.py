@@ -1,0 +1,1 @@
+"""Configurations of models, in versions, and the tools that models may call."""

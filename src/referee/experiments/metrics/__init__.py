@@ -1,0 +1,1 @@
+"""Metrics that judge events and runs, in versions."""

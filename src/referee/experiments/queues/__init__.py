@@ -1,0 +1,1 @@
+"""Annotation queues: events that people are to look at."""
