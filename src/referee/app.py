@@ -30,6 +30,7 @@ from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_
 from referee.pipelines.reports import register_report_workflows
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
+from referee.traces import TracesRoom, open_traces
 
 __all__ = ["ALL_TABLES", "Application", "open_application"]
 
@@ -38,6 +39,7 @@ ALL_TABLES = (
     "referee.foundation.jobs.tables",
     "referee.foundation.store.tables",
     "referee.apps.tables",
+    "referee.traces.tables",
     "referee.analysis.tables",
     "referee.analysis.analyzers.tables",
     "referee.experiments.tables",
@@ -62,6 +64,7 @@ class Application:
     artifacts: ArtifactStore
     engine: JobEngine
     apps: AppsRoom
+    traces: TracesRoom
     analysis: AnalysisRoom
     experiments: ExperimentsRoom
     pipelines: PipelinesRoom
@@ -105,6 +108,7 @@ async def open_application(
         try:
             yield application
         finally:
+            await application.traces.close()
             await application.engine.stop(drain_s=drain_s)
             for client in (application.analysis.judge, application.apps.generator):
                 if client is not None:
@@ -151,6 +155,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         artifacts=artifacts,
         engine=engine,
         apps=apps,
+        traces=open_traces(settings, database),
         analysis=analysis,
         experiments=ExperimentsRoom(settings=settings, database=database),
         pipelines=pipelines,

@@ -46,6 +46,8 @@ from referee.tools.api import create_api as tools_api
 from referee.tools.inspecting import InstalledTools, ToolInspector
 from referee.tools.pages import create_pages as tools_pages
 from referee.tools.pages import register_in_shell as register_tools
+from referee.traces.api import create_api as traces_api
+from referee.traces.otlp_routes import create_otlp_routes
 
 __all__ = ["create_web_app"]
 
@@ -124,6 +126,8 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        create_otlp_routes(lambda: current().traces),
+        traces_api(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
         analyzers_pages(lambda: current().analysis),
         create_planning_api(lambda: current().pipelines),

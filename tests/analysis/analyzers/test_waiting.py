@@ -27,6 +27,7 @@ from referee.foundation.settings import Settings
 from referee.foundation.store import open_artifacts, open_database
 from referee.pipelines import PipelinesRoom
 from referee.tools.install import ToolInstaller
+from referee.traces import open_traces
 
 LIMITS = AnalyzerLimits(
     heartbeat_s=0.1,
@@ -68,6 +69,7 @@ async def application(database_settings: Settings) -> AsyncIterator[Application]
         artifacts=artifacts,
         engine=engine,
         apps=apps,
+        traces=open_traces(database_settings, database),
         analysis=room,
         experiments=ExperimentsRoom(settings=database_settings, database=database),
         pipelines=PipelinesRoom(

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0012_experiments"
-down_revision = "0010_presets_and_placeholders"
+down_revision = "0011_traces"
 branch_labels = None
 depends_on = None
 
