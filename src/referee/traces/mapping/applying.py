@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from referee.core.findings import JsonValue
-from referee.traces.mapping.rules import EXACT, KINDS, PREFIXES, SPAN_EVENTS, Rule
+from referee.traces.mapping.rules import KINDS, SPAN_EVENTS, Rule, find_rule
 from referee.traces.mapping.shaping import nest, parse_json, read_count, read_messages, read_usd
 from referee.traces.otlp.spans import DecodedSpan
 
@@ -61,39 +61,26 @@ class _Sorting:
         """Rule of a prefix to what stood below it."""
 
     def sort(self, attributes: Mapping[str, JsonValue]) -> None:
+        metadata, chosen = self.metadata, self.chosen
         for key, value in attributes.items():
-            rule = EXACT.get(key)
-            if rule is not None:
-                self._choose(rule, key, value)
-                continue
-            rules = PREFIXES.get(key.partition(".")[0])
-            if rules is not None:
-                for rule in rules:
-                    if key.startswith(rule.attribute):
-                        self.below.setdefault(rule, {})[key[len(rule.attribute) :]] = value
-                        break
-                else:
-                    self.metadata[key] = value
+            rule, rest = find_rule(key)
+            if rule is None:
+                metadata[key] = value
+            elif rest:
+                self.below.setdefault(rule, {})[rest] = value
             else:
-                self.metadata[key] = value
-
-    def _choose(self, rule: Rule, key: str, value: JsonValue) -> None:
-        target = rule.target if rule.form != "spread" else f"{rule.target}:{rule.convention}"
-        held = self.chosen.get(target)
-        rank = _RANKS[key]
-        if held is None or rank < held[0]:
-            self.chosen[target] = (rank, key, value, rule)
-            if held is not None:
-                self._keep_loser(held[1], held[2])
-        else:
-            self._keep_loser(key, value)
+                held = chosen.get(rule.slot)
+                if held is None:
+                    chosen[rule.slot] = (rule.rank, key, value, rule)
+                elif rule.rank < held[0]:
+                    chosen[rule.slot] = (rule.rank, key, value, rule)
+                    self._keep_loser(held[1], held[2])
+                else:
+                    self._keep_loser(key, value)
 
     def _keep_loser(self, key: str, value: JsonValue) -> None:
         if not key.startswith(("honeyhive", "traceloop.association.properties.")):
             self.metadata[key] = value
-
-
-_RANKS: Final = {attribute: rule.rank for attribute, rule in EXACT.items()}
 
 
 def map_span(span: DecodedSpan) -> MappedSpan:
@@ -104,13 +91,14 @@ def map_span(span: DecodedSpan) -> MappedSpan:
     kinds: list[tuple[int, str]] = []
     for rule in sorted(sorting.below, key=_by_rank, reverse=True):
         _fill_below(mapped, rule, sorting.below[rule])
-    for target, (rank, _, value, rule) in sorted(sorting.chosen.items(), key=_by_choice, reverse=True):
+    for rank, _, value, rule in sorted(sorting.chosen.values(), key=_by_choice, reverse=True):
+        target = rule.target
         if target == "=kind":
             kinds.append((rank, str(value).lower()))
         elif target[0] == "=":
             _set_field(mapped, target, value)
         else:
-            _fill(mapped, rule, value, sorting)
+            _fill(mapped, rule, value)
     _read_span_events(mapped, span)
     _lift_content(mapped)
     mapped.error = mapped.error or _find_error(span)
@@ -125,13 +113,13 @@ def _by_rank(rule: Rule) -> int:
     return rule.rank
 
 
-def _by_choice(item: tuple[str, tuple[int, str, JsonValue, Rule]]) -> int:
-    return item[1][0]
+def _by_choice(item: tuple[int, str, JsonValue, Rule]) -> int:
+    return item[0]
 
 
 def _fill_below(mapped: MappedSpan, rule: Rule, flat: dict[str, JsonValue]) -> None:
-    bucket_name, _, path = rule.target.partition(".")
-    bucket: dict[str, JsonValue] = getattr(mapped, bucket_name)
+    bucket: dict[str, JsonValue] = getattr(mapped, rule.bucket)
+    path = rule.path
     if rule.form == "flat":
         bucket.update(flat)
         return
@@ -144,20 +132,22 @@ def _fill_below(mapped: MappedSpan, rule: Rule, flat: dict[str, JsonValue]) -> N
         bucket["value"] = value
 
 
-def _fill(mapped: MappedSpan, rule: Rule, value: JsonValue, sorting: _Sorting) -> None:
-    bucket_name, _, path = rule.target.partition(".")
-    bucket: dict[str, JsonValue] = getattr(mapped, bucket_name)
+def _fill(mapped: MappedSpan, rule: Rule, value: JsonValue) -> None:
+    bucket: dict[str, JsonValue] = getattr(mapped, rule.bucket)
+    path = rule.path
     if rule.form == "spread":
-        whole = parse_json(value)
-        messages = {"input.value": "chat_history", "output.value": "messages"}.get(rule.attribute)
-        if messages is not None and messages in bucket:
+        if _MESSAGES.get(rule.attribute) in bucket:
             return  # the same request or answer once more, as one text; the messages say it in parts
+        whole = parse_json(value)
         if isinstance(whole, dict):
             bucket.update(whole)
         elif whole is not None:
             bucket["value"] = whole
         return
     bucket[path] = parse_json(value) if rule.form == "json" else value
+
+
+_MESSAGES: Final = {"input.value": "chat_history", "output.value": "messages"}
 
 
 def _set_field(mapped: MappedSpan, target: str, value: JsonValue) -> None:

@@ -18,10 +18,11 @@ Source:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final, Literal, TypeAlias
 
-__all__ = ["CONVENTIONS", "EXACT", "KINDS", "MAPPING_VERSION", "PREFIXES", "SPAN_EVENTS", "Rule"]
+__all__ = ["CONVENTIONS", "KINDS", "MAPPING_VERSION", "SPAN_EVENTS", "Rule", "find_rule"]
 
 MAPPING_VERSION: Final = 1
 """Raised whenever this table, or what applies it, gives another result."""
@@ -32,7 +33,7 @@ CONVENTIONS: Final = ("honeyhive", "openinference", "openllmetry", "gen_ai", "ve
 Form: TypeAlias = Literal["plain", "json", "spread", "tree", "json_tree", "messages", "flat"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Rule:
     """Where an attribute, or all below a prefix, goes."""
 
@@ -45,10 +46,22 @@ class Rule:
     under ``value``. For prefixes: ``tree`` nests at dots, ``json_tree`` also parses the leaves,
     ``messages`` nests and lifts ``message``, ``flat`` keeps the dots."""
 
-    @property
-    def rank(self) -> int:
-        """Its convention's place: lower is stronger."""
-        return CONVENTIONS.index(self.convention)
+    rank: int = field(init=False)
+    """Its convention's place: lower is stronger."""
+    slot: str = field(init=False)
+    """What it competes for with other rules."""
+    bucket: str = field(init=False)
+    path: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        bucket, _, path = self.target.partition(".")
+        for name, value in (
+            ("rank", CONVENTIONS.index(self.convention)),
+            ("slot", f"{self.target}:{self.convention}" if self.form == "spread" else self.target),
+            ("bucket", bucket),
+            ("path", path),
+        ):
+            object.__setattr__(self, name, value)
 
 
 def _rules(convention: str, *rows: tuple[str, str] | tuple[str, str, Form]) -> tuple[Rule, ...]:
@@ -254,10 +267,10 @@ _GENERIC: Final = _rules(
 
 _ALL: Final = (*_HONEYHIVE, *_OPENINFERENCE, *_OPENLLMETRY, *_GEN_AI, *_VERCEL, *_GENERIC)
 
-EXACT: Final = {rule.attribute: rule for rule in _ALL if not rule.attribute.endswith(".")}
+_EXACT: Final = {rule.attribute: rule for rule in _ALL if not rule.attribute.endswith(".")}
 """Rules for one attribute each."""
 
-PREFIXES: Final[dict[str, tuple[Rule, ...]]] = {
+_PREFIXES: Final[dict[str, tuple[Rule, ...]]] = {
     head: tuple(
         sorted(
             (rule for rule in _ALL if rule.attribute.endswith(".") and rule.attribute.split(".")[0] == head),
@@ -267,6 +280,19 @@ PREFIXES: Final[dict[str, tuple[Rule, ...]]] = {
     for head in {rule.attribute.split(".")[0] for rule in _ALL if rule.attribute.endswith(".")}
 }
 """Rules for all attributes below a prefix, by its first word; the longest first."""
+
+
+@lru_cache(maxsize=16_384)
+def find_rule(attribute: str) -> tuple[Rule | None, str]:
+    """Return the rule of an attribute, and what of its name stands below the rule's prefix; None without one."""
+    rule = _EXACT.get(attribute)
+    if rule is not None:
+        return rule, ""
+    for rule in _PREFIXES.get(attribute.partition(".")[0], ()):
+        if attribute.startswith(rule.attribute):
+            return rule, attribute[len(rule.attribute) :]
+    return None, ""
+
 
 KINDS: Final = {
     # OpenInference

@@ -26,9 +26,13 @@ def parse_json(value: JsonValue) -> JsonValue:
     if head not in ("{", "["):
         return value
     try:
-        return clean_value(orjson.loads(value))
+        parsed: JsonValue = orjson.loads(value)
     except ValueError:
         pass
+    else:
+        # The fast parser takes neither NaN nor half surrogate pairs.
+        is_clean = "\\u0000" not in value and value.count("[") + value.count("{") <= MAX_DEPTH
+        return parsed if is_clean else clean_value(parsed)
     try:
         return clean_value(json.loads(value))
     except (ValueError, RecursionError):
@@ -57,14 +61,15 @@ def nest(flat: Mapping[str, JsonValue], *, is_json: bool = False) -> JsonValue:
     root: dict[str, JsonValue] = {}
     for key, raw in flat.items():
         value = parse_json(raw) if is_json else raw
-        node = root
-        *path, last = key.split(".", MAX_DEPTH)
-        for part in path:
-            child = node.get(part)
-            if not isinstance(child, dict):
-                child = {} if child is None else {"value": child}
-                node[part] = child
-            node = child
+        node, last = root, key
+        if "." in key:
+            *path, last = key.split(".", MAX_DEPTH)
+            for part in path:
+                child = node.get(part)
+                if not isinstance(child, dict):
+                    child = {} if child is None else {"value": child}
+                    node[part] = child
+                node = child
         held = node.get(last)
         if isinstance(held, dict) and not isinstance(value, dict):
             held["value"] = value
@@ -73,13 +78,15 @@ def nest(flat: Mapping[str, JsonValue], *, is_json: bool = False) -> JsonValue:
     return _list_up(root)
 
 
-def _list_up(value: JsonValue) -> JsonValue:
-    if not isinstance(value, dict):
-        return value
-    shaped: dict[str, JsonValue] = {key: _list_up(item) for key, item in value.items()}
-    if "0" in shaped and all(str(index) in shaped for index in range(len(shaped))):
-        return [shaped[str(index)] for index in range(len(shaped))]
-    return shaped
+def _list_up(node: dict[str, JsonValue]) -> JsonValue:
+    for key, item in node.items():
+        if isinstance(item, dict):
+            node[key] = _list_up(item)
+    if "0" in node:
+        size = len(node)
+        if all(str(index) in node for index in range(size)):
+            return [node[str(index)] for index in range(size)]
+    return node
 
 
 def read_messages(flat: Mapping[str, JsonValue]) -> JsonValue:
