@@ -7,7 +7,7 @@ wait for each other in a circle.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -163,11 +163,11 @@ INSERT INTO sessions AS s (project_id, session_uid, session_id, name, source, us
 SELECT project_id, session_uid, session_id, CASE WHEN name <> '' THEN name ELSE root_name END, source, user_id,
   start_ns, end_ns, events_count, model_events_count, errors_count, feedback_count,
   prompt_tokens, completion_tokens, total_tokens, cost_usd
-FROM unnest(%s::uuid[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::text[], %s::text[], %s::int8[],
-  %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[])
-  AS t (project_id, session_uid, session_id, name, root_name, source, user_id, start_ns, end_ns,
-    events_count, model_events_count, errors_count, feedback_count,
-    prompt_tokens, completion_tokens, total_tokens, cost_usd)
+FROM jsonb_to_recordset(%s::jsonb) AS t (project_id uuid, session_uid uuid, session_id text, name text,
+  root_name text, source text, user_id text, start_ns int8, end_ns int8, events_count int8,
+  model_events_count int8, errors_count int8, feedback_count int8, prompt_tokens int8, completion_tokens int8,
+  total_tokens int8, cost_usd float8)
+ORDER BY project_id, session_uid
 ON CONFLICT (project_id, session_uid) DO UPDATE SET
   session_id = coalesce(s.session_id, excluded.session_id),
   name = CASE WHEN s.name = '' OR %s THEN coalesce(nullif(excluded.name, ''), s.name) ELSE s.name END,
@@ -191,22 +191,25 @@ async def add_sessions(
     cursor: psycopg.AsyncCursor[Any], sessions: Mapping[SessionKey, SessionTotals]
 ) -> None:
     """Write what was added to sessions. Their rows stay locked to the end of the transaction."""
-    named = {key: totals for key, totals in sessions.items() if totals.name}
-    for is_named, part in ((True, named), (False, {k: t for k, t in sessions.items() if k not in named})):
-        if not part:
-            continue
-        keys = sorted(part)
-        totals = [part[key] for key in keys]
-        columns: list[list[Any]] = [[key[0] for key in keys], [key[1] for key in keys]]
-        columns += [[getattr(item, name) for item in totals] for name in SessionTotals.__slots__]
-        await cursor.execute(_ADD_SESSIONS, [*columns, is_named])
+    for is_named in (True, False):
+        rows = [
+            {"project_id": project_id, "session_uid": session_uid, **_dump_totals(totals)}
+            for (project_id, session_uid), totals in sessions.items()
+            if bool(totals.name) is is_named
+        ]
+        if rows:
+            await cursor.execute(_ADD_SESSIONS, [dump_json(rows).decode(), is_named])
+
+
+def _dump_totals(totals: SessionTotals | HourTotals) -> dict[str, Any]:
+    return {name: getattr(totals, name) for name in totals.__slots__}
 
 
 _SELECT_HOURS: Final = """
 SELECT h.project_id::text, h.hour, h.event_type, h.event_name, h.model, h.durations_json::text
 FROM span_hours h
-JOIN unnest(%s::uuid[], %s::int8[], %s::text[], %s::text[], %s::text[])
-  AS t (project_id, hour, event_type, event_name, model)
+JOIN jsonb_to_recordset(%s::jsonb)
+  AS t (project_id uuid, hour int8, event_type text, event_name text, model text)
   USING (project_id, hour, event_type, event_name, model)
 ORDER BY 1, 2, 3, 4, 5
 FOR UPDATE OF h
@@ -215,8 +218,10 @@ FOR UPDATE OF h
 _ADD_HOURS: Final = """
 INSERT INTO span_hours AS h (project_id, hour, event_type, event_name, model, spans_count, traces_count,
   errors_count, prompt_tokens, completion_tokens, total_tokens, cost_usd, duration_ns, durations_json)
-SELECT * FROM unnest(%s::uuid[], %s::int8[], %s::text[], %s::text[], %s::text[], %s::int8[], %s::int8[],
-  %s::int8[], %s::int8[], %s::int8[], %s::int8[], %s::float8[], %s::int8[], %s::jsonb[])
+SELECT * FROM jsonb_to_recordset(%s::jsonb) AS t (project_id uuid, hour int8, event_type text,
+  event_name text, model text, spans_count int8, traces_count int8, errors_count int8, prompt_tokens int8,
+  completion_tokens int8, total_tokens int8, cost_usd float8, duration_ns int8, durations jsonb)
+ORDER BY project_id, hour, event_type, event_name, model
 ON CONFLICT (project_id, hour, event_type, event_name, model) DO UPDATE SET
   spans_count = h.spans_count + excluded.spans_count,
   traces_count = h.traces_count + excluded.traces_count,
@@ -234,21 +239,19 @@ async def add_hours(cursor: psycopg.AsyncCursor[Any], hours: Mapping[HourKey, Ho
     """Write what was added to hours. Sketches are read, added to and written back under their rows' locks."""
     if not hours:
         return
-    keys = sorted(hours)
-    key_columns: list[list[Any]] = [[key[position] for key in keys] for position in range(5)]
-    sketches = {key: dict(hours[key].durations) for key in keys}
-    await cursor.execute(_SELECT_HOURS, key_columns)
+    rows = {
+        key: {**dict(zip(_HOUR_KEY, key, strict=True)), **_dump_totals(totals)}
+        for key, totals in hours.items()
+    }
+    keys = [{name: row[name] for name in _HOUR_KEY} for row in rows.values()]
+    sketches = {key: dict(totals.durations) for key, totals in hours.items()}
+    await cursor.execute(_SELECT_HOURS, [dump_json(keys).decode()])
     for project_id, hour, event_type, event_name, model, durations in await cursor.fetchall():
-        key = (project_id.replace("-", ""), hour, event_type, event_name, model)
         stored = {int(bucket): count for bucket, count in orjson.loads(durations).items()}
-        merge_sketches(sketches[key], stored)
-    totals = [hours[key] for key in keys]
-    columns = [[getattr(item, name) for item in totals] for name in HourTotals.__slots__[:-1]]
-    await cursor.execute(_ADD_HOURS, [*key_columns, *columns, _dump_sketches(keys, sketches)])
+        merge_sketches(sketches[(project_id.replace("-", ""), hour, event_type, event_name, model)], stored)
+    for key, sketch in sketches.items():
+        rows[key]["durations"] = {str(bucket): count for bucket, count in sketch.items() if count > 0}
+    await cursor.execute(_ADD_HOURS, [dump_json(list(rows.values())).decode()])
 
 
-def _dump_sketches(keys: Sequence[HourKey], sketches: Mapping[HourKey, Mapping[int, int]]) -> list[str]:
-    return [
-        dump_json({str(bucket): count for bucket, count in sketches[key].items() if count > 0}).decode()
-        for key in keys
-    ]
+_HOUR_KEY: Final = ("project_id", "hour", "event_type", "event_name", "model")
