@@ -25,6 +25,7 @@ from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
+from referee.experiments.nouns_api import create_nouns_api
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
 from referee.foundation.settings import Settings
@@ -134,6 +135,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         traces_api(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
         analyzers_pages(lambda: current().analysis),
+        *create_nouns_api(lambda: current().experiments),
         create_planning_api(lambda: current().pipelines),
         create_presets_api(lambda: current().pipelines),
         pipelines_api(lambda: current().pipelines, lambda: current().engine),

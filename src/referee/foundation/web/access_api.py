@@ -22,6 +22,7 @@ from referee.foundation.store import Database
 from referee.foundation.web.answers import PrincipalParameter
 from referee.foundation.web.client_routes import ClientRouter
 from referee.foundation.web.client_values import Name, Text
+from referee.foundation.web.legacy_names import rename_legacy
 
 __all__ = ["create_access_api"]
 
@@ -82,9 +83,7 @@ class _Wrapped(BaseModel):
     @classmethod
     def unwrap(cls, value: Any) -> Any:
         """Take the project out of ``{"project": {…}}``."""
-        if isinstance(value, dict) and isinstance(value.get("project"), dict):
-            return value["project"]
-        return value
+        return rename_legacy(value, {"_id": "project_id", "id": "project_id"}, wrapper="project")
 
 
 class ProjectRequestModel(_Wrapped):

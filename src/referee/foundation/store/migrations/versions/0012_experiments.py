@@ -114,6 +114,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
             ["project_id"], ["projects.project_id"], name=op.f("fk_datapoints__project_id")
         ),

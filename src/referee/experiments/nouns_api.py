@@ -1,0 +1,18 @@
+"""The routes of this room's nouns, in the order in which they are looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter
+
+from referee.experiments.datasets.api import create_datasets_api
+from referee.experiments.datasets.datapoints_api import create_datapoints_api
+from referee.experiments.room import GetRoom
+
+__all__ = ["create_nouns_api"]
+
+
+def create_nouns_api(room: GetRoom) -> Sequence[APIRouter]:
+    """Return the routers of datasets, datapoints, configurations, metrics, charts and queues."""
+    return (create_datasets_api(room), create_datapoints_api(room))
