@@ -50,40 +50,35 @@ async def test_ingestion_key_has_the_form_that_clients_check(
     assert data["key_value"][20:] not in str(row)
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("GET", "/v1/datasets"),
-        ("GET", "/v1/projects"),
-        ("POST", "/v1/analyses"),
-        ("POST", "/v1/events/export"),
-        ("POST", "/projects"),
-        ("GET", "/ui/"),
-    ],
-)
-async def test_ingestion_key_may_do_nothing_but_send(
-    client: httpx.AsyncClient, project_id: UUID, method: str, path: str
-) -> None:
-    _, secret = await make_ingestion_key(client, project_id)
-    assert (await client.request(method, path, headers=bearer(secret), json={})).status_code == 403
+NOT_SENDING = [
+    ("GET", "/v1/datasets"),
+    ("GET", "/v1/projects"),
+    ("POST", "/v1/analyses"),
+    ("POST", "/v1/events/export"),
+    ("POST", "/projects"),
+    ("GET", "/ui/"),
+]
+SENDING = [
+    ("POST", "/opentelemetry/v1/traces"),
+    ("POST", "/v1/traces"),
+    ("POST", "/session/start"),
+    ("POST", "/events"),
+    ("PUT", "/events"),
+    ("POST", "/events/batch"),
+]
 
 
-@pytest.mark.parametrize(
-    ("method", "path"),
-    [
-        ("POST", "/opentelemetry/v1/traces"),
-        ("POST", "/v1/traces"),
-        ("POST", "/session/start"),
-        ("POST", "/events"),
-        ("PUT", "/events"),
-        ("POST", "/events/batch"),
-    ],
-)
-async def test_ingestion_key_is_let_through_to_where_telemetry_is_sent(
-    client: httpx.AsyncClient, project_id: UUID, method: str, path: str
-) -> None:
+async def ask(client: httpx.AsyncClient, secret: str, asked: list[tuple[str, str]]) -> list[int]:
+    return [
+        (await client.request(method, path, headers=bearer(secret), json={})).status_code
+        for method, path in asked
+    ]
+
+
+async def test_ingestion_key_may_do_nothing_but_send(client: httpx.AsyncClient, project_id: UUID) -> None:
     _, secret = await make_ingestion_key(client, project_id)
-    assert (await client.request(method, path, headers=bearer(secret), json={})).status_code not in (401, 403)
+    assert await ask(client, secret, NOT_SENDING) == [403] * len(NOT_SENDING)
+    assert {401, 403}.isdisjoint(await ask(client, secret, SENDING))
 
 
 async def test_revoked_ingestion_key_is_refused_at_once(
@@ -117,29 +112,28 @@ async def test_data_plane_key_keeps_its_permissions_and_expiry(
     assert (await client.get("/v1/datasets", headers=headers)).status_code == 403
 
 
-@pytest.mark.parametrize(
-    "change",
-    [
-        {"permissions": []},
-        {"permissions": ["everything"]},
-        {"permissions": ["charts:fly"]},
-        {"expires_at": "2020-01-01T00:00:00Z"},
-        {"expires_at": "soon"},
-        {"expires_at": None},
-        {"name": ""},
-        {"name": "a\u202eb"},
-        {"name": "x" * 201},
-        {"name": "\u0000"},
-        {"description": "x" * 1_001},
-    ],
-    ids=str,
-)
+UNUSABLE: list[dict[str, object]] = [
+    {"permissions": []},
+    {"permissions": ["everything"]},
+    {"permissions": ["charts:fly"]},
+    {"expires_at": "2020-01-01T00:00:00Z"},
+    {"expires_at": "soon"},
+    {"expires_at": None},
+    {"name": ""},
+    {"name": "a\u202eb"},
+    {"name": "x" * 201},
+    {"name": "\u0000"},
+    {"description": "x" * 1_001},
+]
+
+
 async def test_data_plane_key_that_could_not_be_used_is_refused(
-    client: httpx.AsyncClient, project_id: UUID, change: dict[str, object]
+    client: httpx.AsyncClient, project_id: UUID
 ) -> None:
-    asked = {"name": "boards", "permissions": ["charts:read"], "expires_at": SOON, **change}
-    answer = await client.post(f"/v1/projects/{project_id}/fine_grained_api_keys", json=asked)
-    assert (answer.status_code, bool(answer.json()["message"])) == (400, True)
+    asked = {"name": "boards", "permissions": ["charts:read"], "expires_at": SOON}
+    path = f"/v1/projects/{project_id}/fine_grained_api_keys"
+    answers = [await client.post(path, json={**asked, **change}) for change in UNUSABLE]
+    assert [(answer.status_code, bool(answer.json()["message"])) for answer in answers] == [(400, True)] * 11
 
 
 @pytest.mark.parametrize("kind", ["ingestion_api_keys", "fine_grained_api_keys"])
@@ -154,20 +148,17 @@ async def test_only_an_admin_of_the_project_makes_keys(
     assert (await client.post(f"/v1/projects/{uuid4()}/{kind}", json=asked, headers=admin)).status_code == 404
 
 
-@pytest.mark.parametrize("path", ["/projects", "/v1/projects"])
-@pytest.mark.parametrize("method", ["POST", "PUT", "DELETE"])
-@pytest.mark.parametrize("scope", ["read", "write"])
 async def test_projects_are_changed_by_admins_only(
-    client: httpx.AsyncClient, store: Database, project_id: UUID, path: str, method: str, scope: str
+    client: httpx.AsyncClient, store: Database, project_id: UUID
 ) -> None:
-    answer = await client.request(
-        method,
-        path,
-        params={"name": "x"},
-        json={"name": "x", "project_id": str(project_id)},
-        headers=await make_key(store, scope),
-    )
-    assert (answer.status_code, answer.json()["message"]) == (403, "Forbidden route")
+    body = {"name": "x", "project_id": str(project_id)}
+    answers = [
+        await client.request(method, path, params={"name": "x"}, json=body, headers=headers)
+        for headers in (await make_key(store, "read"), await make_key(store, "write"))
+        for method in ("POST", "PUT", "DELETE")
+        for path in ("/projects", "/v1/projects")
+    ]
+    assert [(one.status_code, one.json()["message"]) for one in answers] == [(403, "Forbidden route")] * 12
 
 
 async def test_admin_makes_changes_and_deletes_a_project(client: httpx.AsyncClient, store: Database) -> None:
@@ -215,13 +206,14 @@ async def test_projects_are_listed_bare_without_v1_and_only_those_of_the_key(
 
 async def test_requests_after_a_project_was_deleted_say_that_it_is_gone(client: httpx.AsyncClient) -> None:
     await client.post("/v1/projects", json={"name": "brief"})
-    cookie = {"referee_project": "brief"}
-    before = await client.get("/ui/", cookies=cookie, headers={"Accept": "text/html"})
+    client.cookies.set("referee_project", "brief")
+    before = await client.get("/ui/", headers={"Accept": "text/html"})
     await client.delete("/v1/projects", params={"name": "brief"})
-    after = await client.get("/ui/", cookies=cookie, headers={"Accept": "text/html"})
+    after = await client.get("/ui/", headers={"Accept": "text/html"})
     assert (before.status_code, after.status_code) == (200, 200)
 
 
-@pytest.mark.parametrize("name", ["", "   ", "…", "x" * 201, "\u202e", 7, None])
-async def test_project_with_a_name_that_is_none_is_refused(client: httpx.AsyncClient, name: object) -> None:
-    assert (await client.post("/v1/projects", json={"name": name})).status_code == 400
+async def test_project_with_a_name_that_is_none_is_refused(client: httpx.AsyncClient) -> None:
+    names = ["", "   ", "…", "x" * 201, "\u202e", 7, None]
+    answers = [await client.post("/v1/projects", json={"name": name}) for name in names]
+    assert [answer.status_code for answer in answers] == [400] * len(names)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 
 from fastapi import APIRouter
 
+from referee.experiments.configurations.api import create_configurations_api
+from referee.experiments.configurations.function_tools_api import create_function_tools_api
 from referee.experiments.datasets.api import create_datasets_api
 from referee.experiments.datasets.datapoints_api import create_datapoints_api
 from referee.experiments.room import GetRoom
@@ -15,4 +17,9 @@ __all__ = ["create_nouns_api"]
 
 def create_nouns_api(room: GetRoom) -> Sequence[APIRouter]:
     """Return the routers of datasets, datapoints, configurations, metrics, charts and queues."""
-    return (create_datasets_api(room), create_datapoints_api(room))
+    return (
+        create_datasets_api(room),
+        create_datapoints_api(room),
+        create_configurations_api(room),
+        create_function_tools_api(room),
+    )
