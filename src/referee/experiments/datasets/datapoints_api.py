@@ -8,6 +8,7 @@ from uuid import UUID
 from fastapi import Query
 
 from referee.experiments.datasets import datapoints, models, queries
+from referee.experiments.datasets.from_events import create_from_events
 from referee.experiments.identifiers import read_id, read_ids
 from referee.experiments.room import GetRoom
 from referee.foundation.web.answers import CursorParameter, IdempotencyKey, PrincipalParameter
@@ -94,6 +95,23 @@ def _add_changes(router: ClientRouter, room: GetRoom) -> None:
         return models.CreatedDatapointModel(
             result=models.InsertedIdsModel(insertedIds=[str(made)], insertedId=str(made))
         )
+
+    @router.both("POST", "/datapoints/batch")
+    async def create_datapoints_from_events(
+        body: models.BatchModel, principal: PrincipalParameter
+    ) -> models.CreatedDatapointsModel:
+        """Make datapoints of events that are named, ticked, or match."""
+        principal.require("write")
+        made = await create_from_events(
+            room().database,
+            principal.project_id,
+            body.list_event_ids(),
+            filters=body.filters,
+            date_range=body.dateRange,
+            mapping=None if body.mapping is None else body.mapping.to_mapping(),
+            dataset_id=None if body.dataset_id is None else read_id(body.dataset_id, "dataset"),
+        )
+        return models.CreatedDatapointsModel(inserted=bool(made), insertedIds=[str(one) for one in made])
 
     @router.both("PUT", "/datapoints/{datapoint_id}")
     async def update_datapoint(
