@@ -25,10 +25,12 @@ from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
+from referee.experiments.nouns_api import create_nouns_api
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
 from referee.foundation.settings import Settings
 from referee.foundation.web import LiveHub, create_shell
+from referee.foundation.web.access_api import create_access_api
 from referee.foundation.web.sessions import ensure_session_secret
 from referee.operations.api import create_api as operations_api
 from referee.operations.pages import create_pages as operations_pages
@@ -83,7 +85,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     local_principals: dict[str, Principal] = {}
 
     async def find_principal(slug: str) -> Principal:
-        """Ask the database once for each project: one that is there keeps its id, and none is ever removed."""
+        """Ask the database once for each project: one that is there keeps its id until it is deleted."""
         if slug not in local_principals:
             local_principals[slug] = await find_local_principal(current().database, slug)
         return local_principals[slug]
@@ -113,6 +115,9 @@ def create_web_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
     )
     app.include_router(operations_api(current, refresh))
+    app.include_router(
+        create_access_api(lambda: current().database, lambda slug: local_principals.pop(slug, None))
+    )
     app.include_router(tools_api(inspector))
     app.include_router(tools_pages(inspector))
     app.include_router(apps_api(lambda: current().apps, AnalysisJudgements()))
@@ -130,6 +135,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         traces_api(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
         analyzers_pages(lambda: current().analysis),
+        *create_nouns_api(lambda: current().experiments),
         create_planning_api(lambda: current().pipelines),
         create_presets_api(lambda: current().pipelines),
         pipelines_api(lambda: current().pipelines, lambda: current().engine),

@@ -72,6 +72,8 @@ class DatapointRow(Base):
     """The one that holds now."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    deleted_at: Mapped[datetime | None]
+    """A deleted case is found no more, and stays in the older versions of its datasets."""
 
 
 class DatapointRevisionRow(Base):

@@ -29,7 +29,7 @@ class AnnotationQueueRow(Base):
     name: Mapped[str]
     description: Mapped[str]
     filters_json: Mapped[dict[str, Any]]
-    """Which ingested events join by themselves."""
+    """Which events it is about, besides those put in by their ids."""
     is_enabled: Mapped[bool]
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     updated_at: Mapped[datetime | None]

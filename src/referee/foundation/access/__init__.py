@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
-    from referee.foundation.access.keys import Scope, hash_secret, make_secret
+    from referee.foundation.access.keys import KeyKind, Scope, hash_secret, make_secret
     from referee.foundation.access.service import (
         LOCAL_SCOPES,
         KeyView,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = [
     "LOCAL_SCOPES",
     "ApiKeyRow",
+    "KeyKind",
     "KeyView",
     "Principal",
     "Project",
@@ -54,6 +55,7 @@ __getattr__ = open_door(
     __name__,
     {
         "keys": (
+            "KeyKind",
             "Scope",
             "hash_secret",
             "make_secret",

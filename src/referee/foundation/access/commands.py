@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from referee.foundation.access.keys import KeyKind
     from referee.foundation.access.service import KeyView, Project
     from referee.foundation.store import Database
 
@@ -27,8 +28,20 @@ def create_command(
     name: Annotated[str, typer.Argument(help="What the key is for.")],
     scopes: Annotated[
         list[str] | None,
-        typer.Option("--scope", help="read, write or admin; each includes the ones before. Default: write."),
+        typer.Option(
+            "--scope",
+            help="read, write or admin; each includes the ones before. Default: write; for a key of the data "
+            "plane charts_read or charts_write, by default both.",
+        ),
     ] = None,
+    kind: Annotated[
+        str,
+        typer.Option(
+            "--kind",
+            help="project; ingestion: may only send telemetry; data_plane: for operations with a project's id "
+            "in their path.",
+        ),
+    ] = "project",
     expires_at: Annotated[
         str | None, typer.Option("--expires-at", help="Instant such as 2030-01-31T00:00:00Z. Default: never.")
     ] = None,
@@ -36,12 +49,14 @@ def create_command(
     is_json: JsonOption = False,
 ) -> None:
     """Make a key and print its secret, which is shown this once."""
-    from referee.foundation.access.service import create_key
+    from referee.foundation.access.service import KEY_SCOPES, create_key
 
     expiry = _read_instant(expires_at)
+    key_kind = _read_kind(kind)
+    wanted = scopes or (["write"] if key_kind == "project" else KEY_SCOPES[key_kind])
 
     async def create(database: Database, owner: Project) -> tuple[KeyView, str]:
-        return await create_key(database, owner, name, scopes or ["write"], expiry)
+        return await create_key(database, owner, name, wanted, expiry, kind=key_kind)
 
     view, secret = _run(project, create)
     if is_json:
@@ -125,6 +140,20 @@ def _run(project_slug: str, work: Callable[[Database, Project], Awaitable[Result
     return asyncio.run(run())
 
 
+def _read_kind(text: str) -> KeyKind:
+    from referee.core.errors import InvalidInput
+    from referee.foundation.access.keys import KeyKind
+
+    try:
+        return KeyKind(text)
+    except ValueError as error:
+        raise InvalidInput(
+            "access.kind_unknown",
+            f"{text[:80]!r} is no kind of key.",
+            f"Choose from {', '.join(KeyKind)}.",
+        ) from error
+
+
 def _read_instant(text: str | None) -> datetime | None:
     from referee.core.errors import InvalidInput
 
@@ -160,6 +189,7 @@ def _to_json(view: KeyView) -> dict[str, object]:
 
     return {
         "api_key_id": str(view.api_key_id),
+        "kind": view.kind.value,
         "name": view.name,
         "prefix": view.prefix,
         "scopes": sorted(view.scopes),
@@ -185,11 +215,12 @@ def _print_table(views: tuple[KeyView, ...]) -> None:
     if not views:
         typer.echo("No keys. Make one with `referee key create NAME`.")
         return
-    table = Table("key", "name", "begins with", "scopes", "state", "created", "last used")
+    table = Table("key", "kind", "name", "begins with", "scopes", "state", "created", "last used")
     for view in views:
         last_used = f"{view.last_used_at:%Y-%m-%d %H:%M} UTC" if view.last_used_at else "never"
         cells = (
             _id(view),
+            view.kind.value,
             view.name,
             view.prefix,
             " ".join(sorted(view.scopes)),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hmac
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
@@ -23,16 +23,26 @@ from referee.core.errors import Conflict, Forbidden, InvalidInput, NotFound, Una
 from referee.core.ids import format_id, new_id
 from referee.core.pages import DEFAULT_LIMIT, MAX_LIMIT, Page
 from referee.foundation.access import queries
-from referee.foundation.access.keys import SHOWN_CHARACTERS, Scope, hash_secret, make_secret, read_secret
+from referee.foundation.access.keys import (
+    KeyKind,
+    Scope,
+    hash_secret,
+    make_secret,
+    read_secret,
+    shown_part,
+)
 from referee.foundation.access.tables import ApiKeyRow, ProjectRow
 from referee.foundation.store import Database, decode_cursor, encode_cursor
 
 __all__ = [
+    "KEY_SCOPES",
     "LOCAL_SCOPES",
     "KeyView",
     "Principal",
     "Project",
     "authenticate",
+    "check_description",
+    "check_name",
     "confirm_principal",
     "create_key",
     "create_project",
@@ -41,13 +51,32 @@ __all__ = [
     "list_keys",
     "list_projects",
     "revoke_key",
+    "to_project",
 ]
 
-LOCAL_SCOPES: Final[frozenset[str]] = frozenset(Scope)
+LOCAL_SCOPES: Final[frozenset[str]] = frozenset((Scope.read, Scope.write, Scope.admin))
 """What a request on loopback without a key may do: whoever sits at the machine owns it."""
+
+KEY_SCOPES: Final[Mapping[KeyKind, frozenset[str]]] = {
+    KeyKind.project: LOCAL_SCOPES,
+    KeyKind.ingestion: frozenset((Scope.ingest,)),
+    KeyKind.data_plane: frozenset((Scope.charts_read, Scope.charts_write)),
+}
+"""Scopes that a key of each kind may have."""
+
+_INCLUDED: Final[Mapping[str, frozenset[str]]] = {
+    Scope.ingest: frozenset((Scope.ingest,)),
+    Scope.charts_read: frozenset((Scope.charts_read,)),
+    Scope.charts_write: frozenset((Scope.charts_read, Scope.charts_write)),
+    Scope.read: frozenset((Scope.read, Scope.charts_read)),
+    Scope.write: frozenset(Scope) - {Scope.admin},
+    Scope.admin: frozenset(Scope),
+}
+"""What each scope lets its holder do."""
 
 _SLUG = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _NAME_MAX_CHARACTERS = 200
+_DESCRIPTION_MAX_CHARACTERS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +87,7 @@ class Project:
     slug: str
     name: str
     created_at: datetime
+    description: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,10 +96,14 @@ class KeyView:
 
     api_key_id: UUID
     project_id: UUID
+    kind: KeyKind
     name: str
+    description: str | None
     prefix: str
     """The first characters of the secret."""
     scopes: frozenset[str]
+    permissions: tuple[str, ...]
+    """What a client asked for in its own words; empty for most keys."""
     created_at: datetime
     expires_at: datetime | None
     revoked_at: datetime | None
@@ -89,10 +123,7 @@ class Principal:
 
     def can(self, scope: str) -> bool:
         """Whether it may do what ``scope`` names: ``admin`` includes ``write``, that includes ``read``."""
-        words = tuple(Scope)
-        return any(
-            held in words and words.index(Scope(held)) >= words.index(Scope(scope)) for held in self.scopes
-        )
+        return any(scope in _INCLUDED.get(held, ()) for held in self.scopes)
 
     def require(self, scope: str) -> None:
         """Let it pass only with ``scope``.
@@ -104,7 +135,7 @@ class Principal:
             raise Forbidden(
                 "access.scope_missing",
                 f"This key may not do that: it needs the scope {scope}.",
-                f"Make a key with `referee key create NAME --scope {scope}`.",
+                "Use another key: `referee key create --help` says how to make one.",
                 scope=scope,
             )
 
@@ -123,7 +154,7 @@ async def get_project(database: Database, slug: str) -> Project:
             f"There is no project {slug[:80]!r}.",
             "Give the slug of one that exists, such as default.",
         )
-    return _project(row)
+    return to_project(row)
 
 
 async def list_projects(
@@ -137,12 +168,14 @@ async def list_projects(
     async with database.reading() as session:
         total_count = await session.scalar(select(func.count()).select_from(ProjectRow)) or 0
         rows = (await session.scalars(statement)).all()
-    kept = tuple(_project(row) for row in rows[:limit])
+    kept = tuple(to_project(row) for row in rows[:limit])
     next_cursor = encode_cursor("projects", [kept[-1].slug]) if len(rows) > limit else None
     return Page(kept, total_count, limit, next_cursor)
 
 
-async def create_project(database: Database, principal: Principal, slug: str, name: str) -> Project:
+async def create_project(
+    database: Database, principal: Principal, slug: str, name: str, *, description: str = ""
+) -> Project:
     """Create a project.
 
     Raises:
@@ -159,7 +192,12 @@ async def create_project(database: Database, principal: Principal, slug: str, na
         )
     statement = (
         insert(ProjectRow)
-        .values(project_id=new_id(), slug=slug, name=_check_name(name))
+        .values(
+            project_id=new_id(),
+            slug=slug,
+            name=check_name(name),
+            description=check_description(description) or "",
+        )
         .on_conflict_do_nothing(index_elements=["slug"])
         .returning(ProjectRow)
     )
@@ -167,7 +205,7 @@ async def create_project(database: Database, principal: Principal, slug: str, na
         row = await session.scalar(statement)
     if row is None:
         raise Conflict("project.exists", f"There is a project {slug!r} already.", "Choose another slug.")
-    return _project(row)
+    return to_project(row)
 
 
 async def create_key(
@@ -176,6 +214,10 @@ async def create_key(
     name: str,
     scopes: Iterable[str],
     expires_at: datetime | None = None,
+    *,
+    kind: KeyKind = KeyKind.project,
+    description: str | None = None,
+    permissions: Sequence[str] = (),
 ) -> tuple[KeyView, str]:
     """Create a key. Returns what may be shown of it, and its secret, which cannot be had again.
 
@@ -183,18 +225,21 @@ async def create_key(
         database: Where it is kept.
         project: What it gives access to.
         name: What it is for, for people.
-        scopes: Words of ``Scope``, at least one.
+        scopes: Words of ``Scope``, at least one, and only those that its kind may have.
         expires_at: Aware instant in the future after which it no longer counts; None: never.
+        kind: Where it is used.
+        description: More about what it is for.
+        permissions: What a client asked for in its own words, kept to be shown.
 
     Raises:
         InvalidInput: The name, a scope or the expiry is not usable.
     """
     wanted = frozenset(scopes)
-    if not wanted or not wanted <= frozenset(Scope):
+    if not wanted or not wanted <= KEY_SCOPES[kind]:
         raise InvalidInput(
             "access.scope_unknown",
-            f"The scopes {', '.join(sorted(wanted - frozenset(Scope))) or '(none)'} do not exist.",
-            f"Choose from {', '.join(Scope)}.",
+            f"A key of the kind {kind} has no scopes {', '.join(sorted(wanted - KEY_SCOPES[kind])) or '(none)'}.",
+            f"Choose from {', '.join(word for word in Scope if word in KEY_SCOPES[kind])}.",
         )
     if expires_at is not None and (expires_at.tzinfo is None or expires_at <= datetime.now(UTC)):
         raise InvalidInput(
@@ -202,14 +247,17 @@ async def create_key(
             "A key must expire at a future instant with a time zone.",
             "Write it as 2030-01-31T00:00:00Z, or leave it out.",
         )
-    secret = make_secret()
+    secret = make_secret(kind)
     row = ApiKeyRow(
         api_key_id=new_id(),
         project_id=project.project_id,
-        name=_check_name(name),
-        prefix=secret[:SHOWN_CHARACTERS],
+        kind=kind,
+        name=check_name(name),
+        description=check_description(description),
+        prefix=shown_part(secret),
         secret_digest=hash_secret(secret),
         scopes_json=sorted(wanted),
+        permissions_json=list(permissions) or None,
         expires_at=expires_at,
     )
     async with database.transaction() as session:
@@ -320,7 +368,12 @@ def _check_limit(limit: int) -> int:
     return limit
 
 
-def _check_name(name: str) -> str:
+def check_name(name: str) -> str:
+    """Return a name without space around it.
+
+    Raises:
+        InvalidInput: It is empty, too long or cannot be shown.
+    """
     text = name.strip()
     if not 1 <= len(text) <= _NAME_MAX_CHARACTERS or not text.isprintable():
         raise InvalidInput(
@@ -331,17 +384,36 @@ def _check_name(name: str) -> str:
     return text
 
 
-def _project(row: ProjectRow) -> Project:
-    return Project(row.project_id, row.slug, row.name, row.created_at)
+def check_description(text: str | None) -> str | None:
+    """Return a description that is not too long.
+
+    Raises:
+        InvalidInput: It is.
+    """
+    if text is not None and len(text) > _DESCRIPTION_MAX_CHARACTERS:
+        raise InvalidInput(
+            "access.description_invalid",
+            f"The description has more than {_DESCRIPTION_MAX_CHARACTERS:,} characters.",
+            "Shorten it.",
+        )
+    return text
+
+
+def to_project(row: ProjectRow) -> Project:
+    """Return what others may know of a row."""
+    return Project(row.project_id, row.slug, row.name, row.created_at, row.description)
 
 
 def _key_view(row: ApiKeyRow) -> KeyView:
     return KeyView(
         api_key_id=row.api_key_id,
         project_id=row.project_id,
+        kind=KeyKind(row.kind),
         name=row.name,
+        description=row.description,
         prefix=row.prefix,
         scopes=frozenset(row.scopes_json),
+        permissions=tuple(row.permissions_json or ()),
         created_at=row.created_at,
         expires_at=row.expires_at,
         revoked_at=row.revoked_at,

@@ -24,6 +24,7 @@ from referee.core.errors import Forbidden, PayloadTooLarge, RefereeError, Unauth
 from referee.foundation.access import Principal
 from referee.foundation.web.assets import STATIC_PREFIX
 from referee.foundation.web.problems import answer_problem
+from referee.foundation.web.scopes import SAFE_METHODS, find_scope
 from referee.foundation.web.sessions import Sessions
 
 __all__ = ["CONTENT_SECURITY_POLICY", "Authentication", "BodyLimit", "OriginGuard", "RequestFrame"]
@@ -49,9 +50,6 @@ SECURITY_HEADERS: Final = {
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
 }
-SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
-BROWSER_STATE_PATHS: Final = frozenset({"/ui/theme", "/ui/project", "/ui/login", "/ui/logout"})
-"""What they change is a cookie of this browser, so reading is enough."""
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9_-]{8,64}")
 _log = structlog.get_logger(__name__)
 
@@ -235,8 +233,7 @@ def _check_scope(principal: Principal | None, scope: Scope) -> None:
         raise Unauthorized(
             "access.key_missing", "A key is needed here.", "Send it as a bearer key, or log in."
         )
-    is_change = scope["method"] not in SAFE_METHODS and scope["path"] not in BROWSER_STATE_PATHS
-    principal.require("write" if is_change else "read")
+    principal.require(find_scope(scope["method"], scope["path"]))
 
 
 def _is_below(path: str, prefixes: tuple[str, ...]) -> bool:

@@ -114,6 +114,7 @@ def upgrade() -> None:
             server_default=sa.text("clock_timestamp()"),
             nullable=False,
         ),
+        sa.Column("deleted_at", sa.DateTime(timezone=True)),
         sa.ForeignKeyConstraint(
             ["project_id"], ["projects.project_id"], name=op.f("fk_datapoints__project_id")
         ),
@@ -391,6 +392,9 @@ def upgrade() -> None:
     )
     op.add_column("api_keys", sa.Column("description", sa.Text()))
     op.add_column("api_keys", sa.Column("permissions_json", postgresql.JSONB()))
+    op.add_column(
+        "projects", sa.Column("description", sa.Text(), server_default=sa.text("''"), nullable=False)
+    )
     op.create_check_constraint(
         op.f("ck_api_keys__kind_known"), "api_keys", "kind IN ('project', 'ingestion', 'data_plane')"
     )
@@ -399,6 +403,7 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.execute("DELETE FROM api_keys WHERE kind <> 'project'")  # code before knows no restricted keys
     op.drop_constraint(op.f("ck_api_keys__kind_known"), "api_keys", type_="check")
+    op.drop_column("projects", "description")
     op.drop_column("api_keys", "permissions_json")
     op.drop_column("api_keys", "description")
     op.drop_column("api_keys", "kind")
