@@ -48,6 +48,8 @@ ALL_TABLES = (
     "referee.experiments.datasets.tables",
     "referee.experiments.metrics.tables",
     "referee.experiments.queues.tables",
+    "referee.experiments.runs.tables",
+    "referee.experiments.evaluators.tables",
     "referee.audit.tables",
     "referee.pipelines.tables",
     "referee.pipelines.reports.tables",

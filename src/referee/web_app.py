@@ -25,6 +25,7 @@ from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
+from referee.experiments.runs.api import create_runs_api
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
 from referee.foundation.settings import Settings
@@ -137,6 +138,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_success_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),
         *create_reports_routes(lambda: current().pipelines, lambda: current().engine),
+        create_runs_api(lambda: current().experiments),
         operations_pages(current),
     ):
         app.include_router(router)
