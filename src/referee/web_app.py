@@ -25,7 +25,10 @@ from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
+from referee.experiments.evaluators.api import create_evaluators_api
 from referee.experiments.runs.api import create_runs_api
+from referee.experiments.runs.pages import create_runs_pages
+from referee.experiments.runs.shell import register_runs_in_shell
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
 from referee.foundation.settings import Settings
@@ -138,7 +141,9 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_success_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),
         *create_reports_routes(lambda: current().pipelines, lambda: current().engine),
+        create_evaluators_api(lambda: current().evaluators),
         create_runs_api(lambda: current().experiments),
+        create_runs_pages(lambda: current().experiments),
         operations_pages(current),
     ):
         app.include_router(router)
@@ -147,5 +152,6 @@ def create_web_app(settings: Settings) -> FastAPI:
     register_analysis(app.state.shell, lambda: current().analysis)
     register_analyzers(app.state.shell, lambda: current().analysis)
     register_pipelines(app.state.shell, lambda: current().pipelines)
+    register_runs_in_shell(app.state.shell, lambda: current().experiments)
     register_operations(app.state.shell, current)
     return app

@@ -24,7 +24,9 @@ async def score(
 
 
 async def test_a_function_over_the_event_gives_a_score_for_each_event(settings: Settings) -> None:
-    code = "import json\n\ndef length(event):\n    print('noise')\n    return len(event['outputs']['answer'])\n"
+    code = (
+        "import json\n\ndef length(event):\n    print('noise')\n    return len(event['outputs']['answer'])\n"
+    )
     assert [one.score for one in await score(settings, code, "abc", "", "é🙂")] == [3.0, 0.0, 2.0]
 
 
@@ -32,7 +34,8 @@ async def test_a_function_over_the_event_gives_a_score_for_each_event(settings: 
     "code",
     [
         "def evaluate(event):\n    return 1, 'because'\n\ndef other(x):\n    return 9\n",
-        "def helper(x):\n    return {'score': x, 'explanation': 'because'}\n\ndef judge(event):\n    return helper(1)\n",
+        "def helper(x):\n    return {'score': x, 'explanation': 'because'}\n\n"
+        "def judge(event):\n    return helper(1)\n",
         "result = (1.0, 'because')",
     ],
 )
@@ -43,7 +46,10 @@ async def test_a_score_may_come_with_an_explanation(settings: Settings, code: st
 @pytest.mark.parametrize(
     ("code", "reason"),
     [
-        ("def f(event):\n    return event['outputs']['nothing']", "The code failed: KeyError: 'nothing' (line 2)"),
+        (
+            "def f(event):\n    return event['outputs']['nothing']",
+            "The code failed: KeyError: 'nothing' (line 2)",
+        ),
         ("def f(event:\n", "The code failed: SyntaxError: '(' was never closed (line 1)"),
         ("x = 1", "The code failed: LookupError: the code defines no function, and sets no variable result"),
         ("def f(event):\n    return 'good'", "'good' is no number."),

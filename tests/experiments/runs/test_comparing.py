@@ -45,7 +45,7 @@ def test_lower_is_better_where_definition_or_range_say_so() -> None:
         {"definitions": [define("accuracy", threshold={"max": 1})]},
         {"passing_ranges": {"accuracy": PassingRange(max=1.0)}},
     ):
-        compared = compute_comparison(run_of(*OLD), run_of(*NEW), **arguments)  # type: ignore[arg-type]
+        compared = compute_comparison(run_of(*OLD), run_of(*NEW), **arguments)
         assert compared.metrics[0].changes == {"d3": "same", "d1": "degraded", "d2": "improved"}
 
 
