@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 from uuid import uuid4
 
@@ -168,7 +169,8 @@ async def test_who_names_runs_gets_all_of_them_without_a_limit(client: httpx.Asy
     ],
 )
 async def test_what_cannot_be_a_run_answers_400_with_a_sentence(client: httpx.AsyncClient, body: Any) -> None:
-    answer = await client.post("/v1/runs", json=body)
+    headers = {"Content-Type": "application/json"}
+    answer = await client.post("/v1/runs", content=json.dumps(body), headers=headers)
     assert answer.status_code == 400, answer.text
     assert answer.json()["message"]
     assert answer.json()["errorCode"]
