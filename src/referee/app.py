@@ -179,9 +179,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     return application
 
 
-def _compose_evaluators(
-    experiments: ExperimentsRoom, engine: JobEngine
-) -> tuple[TracesRoom, EvaluatorsRoom]:
+def _compose_evaluators(experiments: ExperimentsRoom, engine: JobEngine) -> tuple[TracesRoom, EvaluatorsRoom]:
     """Return the events and what judges them: metrics hear of every event that was stored."""
     traces = open_traces(experiments.settings, experiments.database)
     evaluators = EvaluatorsRoom(experiments=experiments, judges=JudgeBook(experiments.settings))

@@ -28,6 +28,7 @@ from referee.core.errors import Unavailable
 from referee.experiments.evaluators.api import create_evaluators_api
 from referee.experiments.runs.api import create_runs_api
 from referee.experiments.runs.pages import create_runs_pages
+from referee.experiments.runs.results_api import create_schema_api
 from referee.experiments.runs.shell import register_runs_in_shell
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
@@ -130,6 +131,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        create_schema_api(lambda: current().experiments),
         create_otlp_routes(lambda: current().traces),
         traces_api(lambda: current().traces),
         analyzers_api(lambda: current().analysis),

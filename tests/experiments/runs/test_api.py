@@ -282,7 +282,12 @@ async def test_metrics_and_schema_of_a_run(client: httpx.AsyncClient, make_run: 
         {"datapoint_id": "EXT-1"},
         {"accuracy": 0.5},
     )
-    for path in (f"/v1/runs/{run_id}/schema", "/v1/runs/schema"):
+    for path in (
+        f"/v1/runs/{run_id}/schema",
+        "/v1/runs/schema",
+        "/v1/events/schema",
+        f"/events/schema?evaluation_id={run_id}&dateRange={{'relative': '7d'}}",
+    ):
         schema = (await client.get(path)).json()
         assert {"name": "metrics.accuracy", "event_type": "chain"} in schema["fields"]
         assert schema["mappings"] == {}

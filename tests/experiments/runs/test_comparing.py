@@ -67,6 +67,18 @@ def test_a_metric_of_one_run_alone_has_no_difference() -> None:
     ]
 
 
+def test_a_metric_on_two_functions_is_one_where_nothing_else_could_be_meant() -> None:
+    old = run_of(make_trial("a", "d1", {"x": 0.25}, event_name="first_try"))
+    new = run_of(make_trial("b", "d1", {"x": 0.75}, event_name="second_try"))
+    [metric] = compute_comparison(old, new).metrics
+    assert (metric.key.event_name, metric.changes) == ("second_try", {"d1": "improved"})
+    twice = run_of(
+        make_trial("b", "d1", {"x": 0.75}, event_name="second_try"),
+        make_trial("c", "d1", {"x": 0.5}, event_name="third_try"),
+    )
+    assert [one.changes for one in compute_comparison(old, twice).metrics] == [{}, {}, {}]
+
+
 def test_kinds_of_events_say_which_run_has_them() -> None:
     old = run_of(make_trial("a", "d1", {}, event_name="search"))
     new = run_of(make_trial("b", "d1", {}, event_name="answer"))

@@ -82,7 +82,7 @@ async def test_the_form_of_a_result_leads_to_a_comparison(
     client: httpx.AsyncClient, make_run: MakeRun
 ) -> None:
     old, new = await make_run("old", {}), await make_run("new", {})
-    answer = await client.get("/ui/run-comparison", params={"run": new, "baseline": old})
+    answer = await client.get(f"/ui/runs/{new}", params={"baseline": old})
     assert (answer.status_code, answer.headers["location"]) == (303, f"/ui/runs/{new}/compare/{old}")
     assert "Common datapoints 0" in await read(client, answer.headers["location"])
 

@@ -15,10 +15,12 @@ from referee.experiments.runs.trials import MetricKey
 __all__ = [
     "Change",
     "EventPresence",
+    "KeyPair",
     "MetricChange",
     "RunComparison",
     "compute_comparison",
     "group_by_datapoint",
+    "pair_keys",
     "prefers_higher_values",
 ]
 
@@ -103,19 +105,18 @@ def compute_comparison(
     before, after = group_by_datapoint(old), group_by_datapoint(new)
     common = [name for name in after if name in before]
     by_name = {one.name: one for one in definitions}
-    keys = sorted({metric.key for result in (old, new) for metric in result.metrics})
     types = {metric.key: metric.type for result in (old, new) for metric in result.metrics}
     return RunComparison(
         metrics=[
             _compare_metric(
-                key,
-                types[key],
-                {name: _read_values(before[name], key) for name in common},
-                {name: _read_values(after[name], key) for name in common},
+                one.key,
+                types[one.key],
+                {name: _read_values(before[name], one.old) for name in common},
+                {name: _read_values(after[name], one.new) for name in common},
                 new.aggregate_function,
-                prefers_higher_values(key.metric_name, by_name, passing_ranges or {}),
+                prefers_higher_values(one.key.metric_name, by_name, passing_ranges or {}),
             )
-            for key in keys
+            for one in pair_keys(old, new)
         ],
         common=common,
         old_only=[name for name in before if name not in after],
@@ -123,6 +124,37 @@ def compute_comparison(
         events=_compare_kinds(old.event_kinds, new.event_kinds),
         aggregate_function=new.aggregate_function,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """What a metric is called in each of both runs."""
+
+    key: MetricKey
+    """How it is told: as in the new run, where that has it."""
+    old: MetricKey
+    new: MetricKey
+
+
+def pair_keys(old: RunResult, new: RunResult) -> list[KeyPair]:
+    """Return which metric of one run is compared with which of the other, by name.
+
+    A metric is the same on events of the same name. Where both runs have a metric on one kind of event
+    each, and the events have different names, as those of two functions have, it is the same one too.
+    """
+    before, after = ({metric.key for metric in result.metrics} for result in (old, new))
+    found = [KeyPair(key, key, key) for key in before & after]
+    left, right = before - after, after - before
+    for key in sorted(right):
+        alike = [one for one in left if one.metric_name == key.metric_name]
+        rivals = [one for one in before | after if one.metric_name == key.metric_name]
+        if len(alike) == 1 and len(rivals) == 2:
+            found.append(KeyPair(key, alike[0], key))
+            left.remove(alike[0])
+        else:
+            found.append(KeyPair(key, key, key))
+    found += [KeyPair(key, key, key) for key in left]
+    return sorted(found, key=lambda pair: pair.key)
 
 
 def group_by_datapoint(result: RunResult) -> dict[str, list[TrialResult]]:

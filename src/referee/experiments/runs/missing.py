@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Final, Literal
 
+from referee.experiments.runs.comparing import KeyPair
 from referee.experiments.runs.results import TrialResult
 from referee.experiments.runs.statistics_views import MissingCell
 from referee.experiments.runs.trials import MetricKey
@@ -15,7 +16,7 @@ _REASON_CHARACTERS: Final = 300
 
 
 def list_missing(
-    key: MetricKey,
+    pair: KeyPair,
     names: Sequence[str],
     before: Mapping[str, Sequence[TrialResult]],
     after: Mapping[str, Sequence[TrialResult]],
@@ -24,8 +25,8 @@ def list_missing(
 ) -> list[MissingCell]:
     """Return every datapoint that lacks a score of the metric in a run, with the reason."""
     return [
-        *_list_of("old", "new", key, names, before, old_values),
-        *_list_of("new", "old", key, names, after, new_values),
+        *_list_of("old", "new", pair.old, names, before, old_values),
+        *_list_of("new", "old", pair.new, names, after, new_values),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
+from urllib.parse import quote
 
 from referee.core.pages import Page
 from referee.experiments.runs.queries import RUN_FIELDS
@@ -60,7 +61,6 @@ STATISTIC_COLUMNS: Final = (
     Column("interval", "95 % interval", "number"),
     Column("means", "Means", "number"),
     Column("delta", "Cliff's δ", "number"),
-    Column("changes", "Worse, better, same", "number"),
     Column("shared", "Shared", "number"),
     Column("p", "p, Holm", "number"),
 )
@@ -86,7 +86,7 @@ def build_run_list(query: ListQuery, page: Page[Run], statuses: Mapping[str, int
         rows=[
             Row(
                 row_id=f"run-{run.sequence}",
-                url=f"/ui/runs/{run.run_id}",
+                url=f"/ui/runs/{quote(run.run_id)}",
                 cells={
                     "name": run.name,
                     "status": run.status,
@@ -215,7 +215,6 @@ def build_statistic_rows(statistics: RunStatistics, link: Callable[[MetricStatis
                     "interval": _reach(one.difference, format_signed),
                     "means": f"{_show(one.old_mean)} → {_show(one.new_mean)}",
                     "delta": "unknown" if one.cliffs_delta is None else format_signed(one.cliffs_delta.point),
-                    "changes": f"{one.degraded_count}, {one.improved_count}, {one.same_count}",
                     "shared": f"{one.shared_count} of {one.planned_count}",
                     "p": _show_p(one.adjusted_p_value),
                 },

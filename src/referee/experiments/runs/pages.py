@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Annotated, Any, Final
+from urllib.parse import quote
 
 from fastapi import APIRouter, Query, Request
 from starlette.responses import RedirectResponse, Response
@@ -19,7 +20,6 @@ from referee.foundation.statistics import Interval
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
 from referee.foundation.web.lists import change_query, read_list_query
 from referee.foundation.web.rendering import Crumb, render_page
-from referee.foundation.web.templating import with_query
 
 __all__ = ["create_runs_pages"]
 
@@ -54,8 +54,14 @@ def create_runs_pages(room: GetRoom) -> APIRouter:
 
     @router.get("/ui/runs/{run_id}")
     async def show_run(
-        request: Request, run_id: RunId, principal: PrincipalParameter, page: PageNumber = 1
+        request: Request,
+        run_id: RunId,
+        principal: PrincipalParameter,
+        page: PageNumber = 1,
+        baseline: Annotated[str, Query(max_length=200)] = "",
     ) -> Response:
+        if baseline:
+            return RedirectResponse(f"/ui/runs/{quote(run_id)}/compare/{quote(baseline)}", 303)
         outcome = await service.read_outcome(room(), principal.project_id, run_id)
         async with room().database.reading() as session:
             others = await queries.list_runs(session, principal.project_id, limit=_OTHERS_COUNT)
@@ -66,14 +72,8 @@ def create_runs_pages(room: GetRoom) -> APIRouter:
         }
         return await render_page(
             request, "runs/run.html", context, title=outcome.run.name,
-            twin_url=f"/v1/runs/{run_id}/result", breadcrumb=(RUNS_CRUMB,),
+            twin_url=f"/v1/runs/{quote(run_id)}/result", breadcrumb=(RUNS_CRUMB,),
         )  # fmt: skip
-
-    @router.get("/ui/run-comparison")
-    async def choose_comparison(
-        run: Annotated[str, Query(max_length=200)], baseline: Annotated[str, Query(max_length=200)]
-    ) -> Response:
-        return RedirectResponse(f"/ui/runs/{run}/compare/{baseline}", 303)
 
     @router.get("/ui/runs/{new_run_id}/compare/{old_run_id}")
     async def show_comparison(
@@ -92,8 +92,8 @@ def create_runs_pages(room: GetRoom) -> APIRouter:
         return await render_page(
             request, "runs/compare.html", context,
             title=f"{pair.old.run.name} → {pair.new.run.name}",
-            twin_url=f"/v1/runs/{new_run_id}/compare/{old_run_id}/statistics",
-            breadcrumb=(RUNS_CRUMB, Crumb(pair.new.run.name, f"/ui/runs/{new_run_id}")),
+            twin_url=f"/v1/runs/{quote(new_run_id)}/compare/{quote(old_run_id)}/statistics",
+            breadcrumb=(RUNS_CRUMB, Crumb(pair.new.run.name, f"/ui/runs/{quote(new_run_id)}")),
         )  # fmt: skip
 
     return router
@@ -186,7 +186,7 @@ async def _build_comparison(
             }
             for word in ("", *compare_rows.CHANGES)
         ],
-        "swap_url": with_query(f"/ui/runs/{pair.old.run.run_id}/compare/{pair.new.run.run_id}"),
+        "swap_url": f"/ui/runs/{quote(pair.old.run.run_id)}/compare/{quote(pair.new.run.run_id)}",
         **_page_urls(request, page, len(chosen)),
     }
 

@@ -39,7 +39,7 @@ from referee.foundation.web.answers import PrincipalParameter
 from referee.foundation.web.client_routes import ClientRouter
 from referee.traces import Event, EventFilter, render_event
 
-__all__ = ["add_comparison_routes", "add_result_routes"]
+__all__ = ["add_comparison_routes", "add_result_routes", "create_schema_api"]
 
 MAX_PAIRS_COUNT: Final = 1_000
 MAX_METRIC_EVENTS_COUNT: Final = 7_500
@@ -56,6 +56,28 @@ PairFilters: TypeAlias = Annotated[
     list[str] | None,
     Query(alias="filter", description="JSON or Python text of filters; one event of a pair meets all."),
 ]
+
+
+def create_schema_api(room: GetRoom) -> ClientRouter:
+    """Return the fields of events. Included before the routes that take an event's id in the same place."""
+    router = ClientRouter(tags=["events"])
+
+    @router.both("GET", "/events/schema")
+    async def get_events_schema(
+        principal: PrincipalParameter,
+        date_range: DateRangeParameter = None,
+        evaluation_id: Annotated[Id | None, Query(description="Id of a run: only its events.")] = None,
+    ) -> EventsSchema:
+        """Return which fields the project's latest events have, or those of one run."""
+        span = parse_date_range(date_range, datetime.now(UTC))
+        if evaluation_id is None:
+            return await read_events_schema(
+                room().database, principal.project_id, start_ms=span.start_ms, end_ms=span.end_ms
+            )
+        _, events = await service.read_run_events(room(), principal.project_id, evaluation_id)
+        return compute_schema([event for event in events if span.holds_ms(event.start_time_ms)])
+
+    return router
 
 
 def add_result_routes(router: ClientRouter, room: GetRoom) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from urllib.parse import quote
 
 from referee.core.errors import RefereeError
 from referee.experiments.room import GetRoom
@@ -30,7 +31,7 @@ def register_runs_in_shell(shell: Shell, room: GetRoom) -> None:
             return []
         async with room().database.reading() as session:
             page = await queries.list_runs(session, principal.project_id, where=where, limit=limit)
-        return [JumpHit(run.name, f"/ui/runs/{run.run_id}", "run", run.status) for run in page.items]
+        return [JumpHit(run.name, f"/ui/runs/{quote(run.run_id)}", "run", run.status) for run in page.items]
 
     shell.register_templates("referee.experiments.runs")
     shell.navigation.register(

@@ -11,7 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from referee.experiments.runs.comparing import group_by_datapoint, prefers_higher_values
+from referee.experiments.runs.comparing import (
+    KeyPair,
+    group_by_datapoint,
+    pair_keys,
+    prefers_higher_values,
+)
 from referee.experiments.runs.definitions import MetricDefinition, PassingRange
 from referee.experiments.runs.missing import list_missing
 from referee.experiments.runs.results import RunResult, TrialResult
@@ -46,10 +51,14 @@ _NEW: Final = "new"
 class _Cells:
     """One metric of both runs: datapoint → scores of its trials."""
 
-    key: MetricKey
+    pair: KeyPair
     higher_is_better: bool
     old: Mapping[str, list[float]]
     new: Mapping[str, list[float]]
+
+    @property
+    def key(self) -> MetricKey:
+        return self.pair.key
 
     @property
     def shared(self) -> list[str]:
@@ -75,17 +84,17 @@ def compute_statistics(
     """
     before, after = group_by_datapoint(old), group_by_datapoint(new)
     names, notes = _choose(list(dict.fromkeys([*after, *before])), most_datapoints_count)
-    keys = sorted({metric.key for result in (old, new) for metric in result.metrics})
+    keys = pair_keys(old, new)
     if len(keys) > MAX_METRICS_COUNT:
         notes.append(f"{len(keys) - MAX_METRICS_COUNT} further metrics are not compared.")
     by_name = {one.name: one for one in definitions}
     types = {metric.key: metric.type for result in (old, new) for metric in result.metrics}
     cells = [
         _Cells(
-            key=key,
-            higher_is_better=prefers_higher_values(key.metric_name, by_name, passing_ranges or {}),
-            old=_read_cells(before, names, key),
-            new=_read_cells(after, names, key),
+            pair=key,
+            higher_is_better=prefers_higher_values(key.key.metric_name, by_name, passing_ranges or {}),
+            old=_read_cells(before, names, key.old),
+            new=_read_cells(after, names, key.new),
         )
         for key in keys[:MAX_METRICS_COUNT]
     ]
@@ -175,7 +184,7 @@ def _view(
     names: Sequence[str],
 ) -> MetricStatistics:
     pair = None if compared is None else compared.pairs[0]
-    missing = list_missing(cells.key, names, before, after, cells.old, cells.new)
+    missing = list_missing(cells.pair, names, before, after, cells.old, cells.new)
     repeated = _list_repeated(cells)
     better, worse = _count_changes(pair, cells.higher_is_better)
     detectable = None if compared is None else compared.detectable
