@@ -14,6 +14,8 @@ import sys
 import traceback
 from typing import Any
 
+__all__ = ["main"]
+
 MAX_EXPLANATION_CHARACTERS = 10_000
 NAMES = ("evaluate", "evaluator", "main", "metric")
 """Functions that are called when several are defined; else the last one."""
@@ -27,15 +29,15 @@ def main() -> None:
     for event in request["events"]:
         signal.setitimer(signal.ITIMER_REAL, request["timeout_s"])
         try:
-            record = read_answer(run(request["code"], event))
+            record = _read_answer(_run(request["code"], event))
         except BaseException as error:  # whatever the code raises is told, an exit too
-            record = {"error": describe(error)}
+            record = {"error": _describe(error)}
         signal.setitimer(signal.ITIMER_REAL, 0)
         lines.write(json.dumps(record, ensure_ascii=True) + "\n")
         lines.flush()
 
 
-def run(code: str, event: Any) -> Any:
+def _run(code: str, event: Any) -> Any:
     """Return what the code says of an event: its function's value, or its variable ``result``."""
     tree = ast.parse(code, "metric.py")
     names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
@@ -49,7 +51,7 @@ def run(code: str, event: Any) -> Any:
     return space[chosen](event)
 
 
-def read_answer(answer: Any) -> dict[str, Any]:
+def _read_answer(answer: Any) -> dict[str, Any]:
     """Return value and explanation: a value alone, a pair, or an object with score and explanation."""
     explanation = ""
     if isinstance(answer, tuple) and len(answer) == 2:
@@ -66,7 +68,7 @@ def read_answer(answer: Any) -> dict[str, Any]:
     return {"value": answer, "explanation": str(explanation)[:MAX_EXPLANATION_CHARACTERS]}
 
 
-def describe(error: BaseException) -> str:
+def _describe(error: BaseException) -> str:
     """Return an error in one line, with the line of the code that raised it."""
     if isinstance(error, SyntaxError):
         return f"SyntaxError: {error.msg} (line {error.lineno})"
