@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from functools import partial
+from uuid import UUID
 
 from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
 from referee.analysis.analyzers import register_remote_workflows
@@ -21,6 +22,12 @@ from referee.audit.integrity import check_decisions
 from referee.core.findings import JsonValue
 from referee.core.integrity import IntegrityCheck
 from referee.experiments import ExperimentsRoom
+from referee.experiments.evaluators import (
+    EvaluatorsRoom,
+    JudgeBook,
+    enqueue_evaluations,
+    register_evaluator_workflows,
+)
 from referee.foundation.jobs import JobContext, JobEngine, list_workers
 from referee.foundation.llm import open_generator, open_llm
 from referee.foundation.settings import Settings
@@ -48,6 +55,8 @@ ALL_TABLES = (
     "referee.experiments.datasets.tables",
     "referee.experiments.metrics.tables",
     "referee.experiments.queues.tables",
+    "referee.experiments.runs.tables",
+    "referee.experiments.evaluators.tables",
     "referee.audit.tables",
     "referee.pipelines.tables",
     "referee.pipelines.reports.tables",
@@ -67,6 +76,7 @@ class Application:
     traces: TracesRoom
     analysis: AnalysisRoom
     experiments: ExperimentsRoom
+    evaluators: EvaluatorsRoom
     pipelines: PipelinesRoom
 
     @property
@@ -113,6 +123,7 @@ async def open_application(
             for client in (application.analysis.judge, application.apps.generator):
                 if client is not None:
                     await client.close()
+            await application.evaluators.judges.close()
     finally:
         await database.close()
 
@@ -144,6 +155,9 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     register_pipeline_workflows(pipelines, engine)
     register_report_workflows(pipelines, engine)
 
+    experiments = ExperimentsRoom(settings=settings, database=database)
+    traces, evaluators = _compose_evaluators(experiments, engine)
+
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ended_count = await sweep_analyses(analysis, apps)
         return {"ended_count": ended_count, "pipelines_count": await sweep_pipelines(pipelines, engine)}
@@ -155,10 +169,24 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         artifacts=artifacts,
         engine=engine,
         apps=apps,
-        traces=open_traces(settings, database),
+        traces=traces,
         analysis=analysis,
-        experiments=ExperimentsRoom(settings=settings, database=database),
+        experiments=experiments,
+        evaluators=evaluators,
         pipelines=pipelines,
     )
     register_verification(engine, database, artifacts, lambda: application.integrity_checks)
     return application
+
+
+def _compose_evaluators(experiments: ExperimentsRoom, engine: JobEngine) -> tuple[TracesRoom, EvaluatorsRoom]:
+    """Return the events and what judges them: metrics hear of every event that was stored."""
+    traces = open_traces(experiments.settings, experiments.database)
+    evaluators = EvaluatorsRoom(experiments=experiments, judges=JudgeBook(experiments.settings))
+    register_evaluator_workflows(evaluators, engine)
+
+    async def judge_events(project_id: UUID, event_ids: Sequence[str]) -> None:
+        await enqueue_evaluations(evaluators, engine, project_id, event_ids)
+
+    traces.observers.append(judge_events)
+    return traces, evaluators

@@ -25,7 +25,12 @@ from referee.apps.pages import create_pages as apps_pages
 from referee.apps.run_api import create_run_api
 from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
+from referee.experiments.evaluators.api import create_evaluators_api
 from referee.experiments.nouns_api import create_nouns_api
+from referee.experiments.runs.api import create_runs_api
+from referee.experiments.runs.pages import create_runs_pages
+from referee.experiments.runs.results_api import create_schema_api
+from referee.experiments.runs.shell import register_runs_in_shell
 from referee.foundation.access import Principal, authenticate, confirm_principal, find_local_principal
 from referee.foundation.jobs import refresh_metrics
 from referee.foundation.settings import Settings
@@ -131,6 +136,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        create_schema_api(lambda: current().experiments),
         create_otlp_routes(lambda: current().traces),
         traces_api(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
@@ -143,6 +149,9 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_success_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),
         *create_reports_routes(lambda: current().pipelines, lambda: current().engine),
+        create_evaluators_api(lambda: current().evaluators),
+        create_runs_api(lambda: current().experiments),
+        create_runs_pages(lambda: current().experiments),
         operations_pages(current),
     ):
         app.include_router(router)
@@ -151,5 +160,6 @@ def create_web_app(settings: Settings) -> FastAPI:
     register_analysis(app.state.shell, lambda: current().analysis)
     register_analyzers(app.state.shell, lambda: current().analysis)
     register_pipelines(app.state.shell, lambda: current().pipelines)
+    register_runs_in_shell(app.state.shell, lambda: current().experiments)
     register_operations(app.state.shell, current)
     return app

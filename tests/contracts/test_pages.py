@@ -186,7 +186,11 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     report = {"kind": "comprehensive", "pipeline_id": pipeline_id, "title": HOSTILE_NAME}
     report_id = (await client.post("/v1/reports", json=report)).json()["report_id"]
     await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
+    run_ids = [await fill_run(client, number) for number in (1, 2)]
     return {
+        "run_id": run_ids[0],
+        "old_run_id": run_ids[0],
+        "new_run_id": run_ids[1],
         "analysis_id": analysis_id,
         "pipeline_id": pipeline_id,
         "report_id": report_id,
@@ -196,6 +200,24 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
         "app_id": app_id,
         "name": "bandit",
     }
+
+
+async def fill_run(client: httpx.AsyncClient, number: int) -> str:
+    """Make a run with one hostile trial, and return its id."""
+    created = await client.post("/v1/runs", json={"name": HOSTILE_NAME, "dataset_id": f"EXT-{HOSTILE_NAME}"})
+    run_id: str = created.json()["run_id"]
+    event = {
+        "event_type": "chain",
+        "event_name": HOSTILE_NAME,
+        "inputs": {},
+        "outputs": {HOSTILE_NAME: f"{HOSTILE_NAME} {number}"},
+        "metrics": {HOSTILE_NAME: number, "words": HOSTILE_NAME},
+        "metadata": {"datapoint_id": HOSTILE_NAME},
+        "error": HOSTILE_NAME,
+    }
+    sent = await client.post("/events/batch", json={"events": [event], "is_single_session": True})
+    await client.put(f"/v1/runs/{run_id}", json={"event_ids": [sent.json()["session_id"]]})
+    return run_id
 
 
 async def wait_for(client: httpx.AsyncClient, path: str, key: str, words: set[str]) -> None:
@@ -216,7 +238,7 @@ def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
         "", "analyses", "analyzers", "app-runs", "apps", "compare", "findings", "integrity", "jobs", "pipelines",
-        "reports", "services", "system", "tools",
+        "reports", "runs", "services", "system", "tools",
     }  # fmt: skip
 
 

@@ -7,17 +7,18 @@ that starts and handed on as an argument, never looked up again.
 
 from __future__ import annotations
 
+import json
 import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
 
-from pydantic import Field, SecretStr, ValidationError, ValidationInfo, field_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from referee.core.errors import InvalidInput
 
-__all__ = ["Settings", "load_settings"]
+__all__ = ["LlmProvider", "Settings", "load_settings"]
 
 MEGABYTE = 1_000_000
 MEBIBYTE = 1 << 20
@@ -37,6 +38,21 @@ def _default_home() -> Path:
 
 def _default_tool_slots_count() -> int:
     return max(1, min(os.cpu_count() or 1, 8))
+
+
+class LlmProvider(BaseModel):
+    """An OpenAI-compatible API that metrics may name."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    url: str = Field(pattern=r"^https?://[^\s@?#/]+[^\s@?#]*$")
+    """Address of the API, to which ``/chat/completions`` is added."""
+    key_variable: str | None = Field(default=None, pattern=r"^[A-Za-z_][A-Za-z0-9_]*$")
+    """Environment variable with the key; None sends none."""
+    timeout_s: float = Field(default=60.0, ge=1.0, le=3600.0)
+    """Of one answer."""
+    model: str = Field(default="", max_length=200)
+    """For metrics that name no model."""
 
 
 class Settings(BaseSettings):
@@ -286,6 +302,38 @@ class Settings(BaseSettings):
         description="Address of an npm registry that is asked in the same way; without it none is asked.",
     )
 
+    evaluator_providers: Annotated[dict[str, LlmProvider], NoDecode] = Field(
+        default={},
+        description="OpenAI-compatible APIs that metrics may name, as JSON: name to url, key_variable (the "
+        'environment variable with the key), timeout_s and model, such as {"local": {"url": '
+        '"http://127.0.0.1:8080/v1"}}. Without any, the judge\'s server is asked, if there is one.',
+    )
+    evaluator_max_tokens_count: int = Field(
+        default=1_000_000,
+        ge=1_000,
+        le=100_000_000_000,
+        description="Tokens, of questions and answers together, that the LLM metrics of one project may spend in 24 "
+        "hours; beyond, events stay unscored and say so.",
+    )
+    evaluator_max_attempts_count: int = Field(
+        default=4,
+        ge=1,
+        le=20,
+        description="Times a question of a metric is sent when a provider is busy, failing or not there.",
+    )
+    evaluator_python_timeout_s: float = Field(
+        default=10.0, ge=0.1, le=600.0, description="Seconds a PYTHON metric may take for one event."
+    )
+    evaluator_python_memory_bytes: int = Field(
+        default=512 * MEBIBYTE,
+        ge=64 * MEBIBYTE,
+        le=64 * 1024 * MEBIBYTE,
+        description="Bytes of memory a PYTHON metric may use.",
+    )
+    evaluator_slots_count: int = Field(
+        default=2, ge=1, le=64, description="Batches of evaluations that one worker makes at the same time."
+    )
+
     log_format: Literal["console", "json"] = Field(
         default="console",
         description="Form of the log on standard error: for people, or one JSON object a line.",
@@ -301,6 +349,17 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return [part for part in value.split(os.pathsep) if part]
         return value
+
+    @field_validator("evaluator_providers", mode="before")
+    @classmethod
+    def _read_providers(cls, value: object) -> object:
+        """Read the providers from JSON text; without any text there are none."""
+        if not isinstance(value, str):
+            return value
+        try:
+            return json.loads(value) if value.strip() else {}
+        except (ValueError, RecursionError) as error:
+            raise ValueError("must be JSON: an object of names and providers") from error
 
     @field_validator("lease_beat_s")
     @classmethod

@@ -22,6 +22,7 @@ from referee.app import Application
 from referee.apps import AppsRoom
 from referee.core.findings import JsonValue
 from referee.experiments import ExperimentsRoom
+from referee.experiments.evaluators import EvaluatorsRoom, JudgeBook
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_artifacts, open_database
@@ -63,6 +64,7 @@ async def application(database_settings: Settings) -> AsyncIterator[Application]
     engine.register(RUN_ANALYSIS, run, queue="analyses")
     register_remote_workflows(room, engine, LIMITS)
     await engine.start(is_worker=True)
+    experiments = ExperimentsRoom(settings=database_settings, database=database)
     yield Application(
         settings=database_settings,
         database=database,
@@ -71,7 +73,8 @@ async def application(database_settings: Settings) -> AsyncIterator[Application]
         apps=apps,
         traces=open_traces(database_settings, database),
         analysis=room,
-        experiments=ExperimentsRoom(settings=database_settings, database=database),
+        experiments=experiments,
+        evaluators=EvaluatorsRoom(experiments=experiments, judges=JudgeBook(database_settings)),
         pipelines=PipelinesRoom(
             settings=database_settings, database=database, artifacts=artifacts, apps=apps, analysis=room
         ),
