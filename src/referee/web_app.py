@@ -123,8 +123,6 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(
         create_access_api(lambda: current().database, lambda slug: local_principals.pop(slug, None))
     )
-    app.include_router(tools_api(inspector))
-    app.include_router(tools_pages(inspector))
     app.include_router(apps_api(lambda: current().apps, AnalysisJudgements()))
     app.include_router(create_run_api(lambda: current().apps))
     app.include_router(create_generation_api(lambda: current().apps, lambda: current().engine))
@@ -136,6 +134,8 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        tools_api(inspector),
+        tools_pages(inspector),
         create_schema_api(lambda: current().experiments),
         create_otlp_routes(lambda: current().traces),
         traces_api(lambda: current().traces),

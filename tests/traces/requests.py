@@ -60,4 +60,5 @@ def make_request(spans: Sequence[Mapping[str, Any]]) -> bytes:
                 message.status.code, message.status.message = value
             else:
                 setattr(message, key, value)
-    return request.SerializeToString()
+    body: bytes = request.SerializeToString()
+    return body

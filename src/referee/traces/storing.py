@@ -251,7 +251,7 @@ async def _insert_batches(cursor: psycopg.AsyncCursor[Any], arrivals: Sequence[A
     resources: dict[tuple[str, str], Resource] = {}
     for arrival in arrivals:
         batch = arrival.batch
-        if batch is None or len(arrival.known_uids) == len(arrival.spans):
+        if batch is None or all(span.span_uid in arrival.known_uids for span in arrival.spans):
             continue
         resources.update({(arrival.project_id, uid): shared for uid, shared in arrival.resources.items()})
         await cursor.execute(
