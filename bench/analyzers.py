@@ -29,8 +29,8 @@ from referee.analysis.analyzers.client import (
     AnalyzerClient,
     AnalyzerProfile,
     Report,
-    ServerAddress,
 )
+from referee.analysis.analyzers.connecting import ServerAddress
 from referee.analysis.analyzers.protocol import AnalyzeRequest, ToolOffer, ToolRunOrder
 from referee.analysis.analyzers.spool import Spool, SpooledResult
 from referee.analysis.running import ToolOutput

@@ -53,6 +53,10 @@ EXIT_CODES: Final = {
 DEFAULTS_IN_WORDS: Final = {
     "home": "`$XDG_DATA_HOME/referee`; for root `/var/lib/referee`",
     "allowed_roots": "empty",
+    "static_analyzer_urls": "empty",
+    "dynamic_analyzer_urls": "empty",
+    "performance_analyzer_urls": "empty",
+    "ai_analyzer_urls": "empty",
     "worker_tool_slots_count": "number of cores, at most 8",
 }
 """Defaults that are computed when a program starts."""
@@ -180,7 +184,7 @@ def render_commands() -> str:
 
 def _command_sections(group: TyperGroup, name: str) -> Iterator[str]:
     for child_name, child in sorted(group.commands.items()):
-        if isinstance(child, TyperGroup):
+        if isinstance(child, TyperGroup) and not child.invoke_without_command:
             yield from _command_sections(child, f"{name} {child_name}")
             continue
         yield f"\n## `{name} {child_name}`\n"
@@ -194,6 +198,8 @@ def _command_sections(group: TyperGroup, name: str) -> Iterator[str]:
             yield "\n| Argument or option | What it is |"
             yield "| --- | --- |"
             yield from (f"| {label} | {_cell(text)} |" for label, text in rows)
+        if isinstance(child, TyperGroup):
+            yield from _command_sections(child, f"{name} {child_name}")
 
 
 class CommandParameter(Protocol):

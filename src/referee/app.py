@@ -8,13 +8,12 @@ that a command need not load a web framework.
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
-from referee.analysis import AnalysisRoom, register_workflows, sweep_analyses
-from referee.analysis.analyzers import register_remote_workflows
+from referee.analysis import AnalysisRoom, analyzers, register_workflows, sweep_analyses
 from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
 from referee.apps import AppsRoom
 from referee.apps.generation import register_generation
@@ -116,7 +115,8 @@ async def open_application(
                 is_worker = not await list_workers(session)
         await application.engine.start(is_worker=is_worker, worker_kind=worker_kind)
         try:
-            yield application
+            async with _call_analyzers(application, is_worker=is_worker):
+                yield application
         finally:
             await application.traces.close()
             await application.engine.stop(drain_s=drain_s)
@@ -126,6 +126,14 @@ async def open_application(
             await application.evaluators.judges.close()
     finally:
         await database.close()
+
+
+def _call_analyzers(application: Application, *, is_worker: bool) -> AbstractAsyncContextManager[None]:
+    """Keep connections to listening analyzers, in a process that also hands out work to them."""
+    if not is_worker or not application.settings.analyzer_urls:
+        return nullcontext()
+    # Looked up only here: it needs the web framework, which most commands do without.
+    return analyzers.keep_replicas(application.analysis)
 
 
 def _compose(settings: Settings, database: Database, install_kit: InstallKit | None) -> Application:
@@ -147,7 +155,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         settings=settings, database=database, artifacts=artifacts, install_kit=kit, judge=open_llm(settings)
     )
     register_workflows(analysis, apps, engine)
-    register_remote_workflows(analysis, engine)
+    analyzers.register_remote_workflows(analysis, engine)
     register_generation(apps, engine)
     pipelines = PipelinesRoom(
         settings=settings, database=database, artifacts=artifacts, apps=apps, analysis=analysis

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from referee.analysis.analyzers.commands import analyzer
+from referee.analysis.analyzers.commands import analyzer_app
 from referee.analysis.commands import analysis_app, analyze, finding_app
 from referee.apps.commands import app as apps_app
 from referee.apps.model_commands import model_app
@@ -49,7 +49,7 @@ app = typer.Typer(
     rich_markup_mode=None,  # frames around help cost 0.3 s of imports and do not copy well
 )
 app.command("analyze")(analyze)
-app.command("analyzer")(analyzer)
+app.add_typer(analyzer_app, name="analyzer")
 app.add_typer(analysis_app, name="analysis")
 app.add_typer(finding_app, name="finding")
 app.add_typer(apps_app, name="app")

@@ -163,10 +163,10 @@ def test_decisions_have_context_decision_and_consequences_on_one_page() -> None:
 
 def list_commands(group: TyperGroup, *above: str) -> Iterator[tuple[str, ...]]:
     for name, command in sorted(group.commands.items()):
+        if not isinstance(command, TyperGroup) or command.invoke_without_command:
+            yield (*above, name)
         if isinstance(command, TyperGroup):
             yield from list_commands(command, *above, name)
-        else:
-            yield (*above, name)
 
 
 def list_links(page: Path) -> list[str]:
@@ -214,11 +214,13 @@ def judge(line: str, is_whole: bool) -> str | None:
             return judge_arguments(found, words, is_whole)
         assert isinstance(found, TyperGroup)
         command = found
+    if isinstance(command, TyperGroup) and command.invoke_without_command:
+        return judge_arguments(command, words, is_whole)
     known = {"--help", "--version"}
     return None if all(word in known for word in words) else f"{words[0]!r} is no option"
 
 
-def judge_arguments(command: TyperCommand, words: list[str], is_whole: bool) -> str | None:
+def judge_arguments(command: TyperCommand | TyperGroup, words: list[str], is_whole: bool) -> str | None:
     if is_whole:
         try:
             command.make_context(command.name or "", list(words))

@@ -101,3 +101,33 @@ def test_home_that_cannot_be_made_is_one_sentence(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput) as refusal:
         load_settings(home=tmp_path / "file" / "home").ensure_home()
     assert refusal.value.message == f"The folder {tmp_path}/file/home cannot be written: Not a directory."
+
+
+def test_addresses_of_analyzers_are_read_from_a_list(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("REFEREE_STATIC_ANALYZER_URLS", "ws://127.0.0.1:2001, wss://lab.example/static/,")
+    monkeypatch.setenv("REFEREE_AI_ANALYZER_URLS", "")
+    settings = load_settings(home=tmp_path)
+    assert settings.analyzer_urls == {"static": ("ws://127.0.0.1:2001", "wss://lab.example/static")}
+
+
+@pytest.mark.parametrize(
+    ("urls", "key", "problem"),
+    [
+        ("http://127.0.0.1:2001", "", "is not the address of a WebSocket"),
+        ("127.0.0.1:2001", "", "is not the address of a WebSocket"),
+        ("ws://127.0.0.1:70000", "", "is not an address"),
+        ("ws://:2001", "", "is not the address of a WebSocket"),
+        ("ws://me:secret@lab.example", "", "holds a password"),
+        ("ws://lab.example?to=elsewhere", "", "has more than scheme, host, port and path"),
+        (",".join(f"ws://lab{number}.example" for number in range(21)), "", "at most 20 addresses"),
+        ("ws://lab.example:2002", "a key", "the key would go to lab.example in the clear"),
+    ],
+)
+def test_wrong_address_of_an_analyzer_is_refused(
+    monkeypatch: pytest.MonkeyPatch, urls: str, key: str, problem: str
+) -> None:
+    monkeypatch.setenv("REFEREE_DYNAMIC_ANALYZER_URLS", urls)
+    monkeypatch.setenv("REFEREE_ANALYZER_KEY", key)
+    with pytest.raises(InvalidInput, match=problem) as refusal:
+        load_settings()
+    assert "secret" not in refusal.value.hint

@@ -12,11 +12,13 @@ import os
 import tempfile
 from pathlib import Path
 from typing import Annotated, Literal, TypeAlias
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from referee.core.errors import InvalidInput
+from referee.core.hosts import is_loopback_host
 
 __all__ = ["LlmProvider", "Settings", "load_settings"]
 
@@ -24,6 +26,9 @@ MEGABYTE = 1_000_000
 MEBIBYTE = 1 << 20
 
 Roots: TypeAlias = Annotated[list[Path], NoDecode]
+Urls: TypeAlias = Annotated[list[str], NoDecode]
+
+MAX_ANALYZER_URLS_COUNT = 20
 
 
 def _default_home() -> Path:
@@ -333,6 +338,26 @@ class Settings(BaseSettings):
     evaluator_slots_count: int = Field(
         default=2, ge=1, le=64, description="Batches of evaluations that one worker makes at the same time."
     )
+    static_analyzer_urls: Urls = Field(
+        default_factory=list,
+        description="Addresses of listening analyzers that run the static service, such as "
+        "ws://127.0.0.1:2001,wss://lab.example/static, tried in turn; where any is given, this machine does not "
+        "run the service itself.",
+    )
+    dynamic_analyzer_urls: Urls = Field(
+        default_factory=list, description="The same for the dynamic service, on port 2002."
+    )
+    performance_analyzer_urls: Urls = Field(
+        default_factory=list, description="The same for the performance service, on port 2003."
+    )
+    ai_analyzer_urls: Urls = Field(
+        default_factory=list, description="The same for the ai service, on port 2004."
+    )
+    analyzer_key: SecretStr | None = Field(
+        default=None,
+        description="Key that this server shows to listening analyzers, and the one that each of them asks for; "
+        "an analyzer that connects to a server shows it there. It goes over wss:// or within this machine only.",
+    )
 
     log_format: Literal["console", "json"] = Field(
         default="console",
@@ -361,6 +386,50 @@ class Settings(BaseSettings):
         except (ValueError, RecursionError) as error:
             raise ValueError("must be JSON: an object of names and providers") from error
 
+    @field_validator(
+        "static_analyzer_urls", "dynamic_analyzer_urls", "performance_analyzer_urls", "ai_analyzer_urls",
+        mode="before",
+    )  # fmt: skip
+    @classmethod
+    def _split_urls(cls, value: object) -> object:
+        """Read a list of addresses separated by commas."""
+        if isinstance(value, str):
+            return [part.strip() for part in value.split(",") if part.strip()]
+        return value
+
+    @field_validator(
+        "static_analyzer_urls", "dynamic_analyzer_urls", "performance_analyzer_urls", "ai_analyzer_urls"
+    )
+    @classmethod
+    def _check_urls(cls, value: list[str]) -> list[str]:
+        """Connections go out to these addresses: each must be one of a WebSocket, and carry no secret."""
+        if len(value) > MAX_ANALYZER_URLS_COUNT:
+            raise ValueError(f"at most {MAX_ANALYZER_URLS_COUNT} addresses are taken")
+        for url in value:
+            problem = _find_url_problem(url)
+            if problem:
+                raise ValueError(f"{url[:200]!r} {problem}")
+        return list(dict.fromkeys(url.rstrip("/") for url in value))
+
+    @field_validator("analyzer_key")
+    @classmethod
+    def _keep_the_key_secret(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
+        """A key that goes over a network in the clear is nobody's own."""
+        fields = (
+            "static_analyzer_urls",
+            "dynamic_analyzer_urls",
+            "performance_analyzer_urls",
+            "ai_analyzer_urls",
+        )
+        for url in (url for field in fields for url in info.data.get(field, ()) if value is not None):
+            parts = urlsplit(url)
+            if parts.scheme == "ws" and not is_loopback_host(parts.hostname or ""):
+                raise ValueError(
+                    f"the key would go to {parts.hostname} in the clear; write that address as wss://, or reach it"
+                    " through a tunnel on 127.0.0.1"
+                )
+        return value
+
     @field_validator("lease_beat_s")
     @classmethod
     def _leave_room_for_a_late_beat(cls, value: float, info: ValidationInfo) -> float:
@@ -379,7 +448,7 @@ class Settings(BaseSettings):
 
     @field_validator(
         "database_url", "judge_url", "judge_api_key", "generator_url", "generator_api_key", "generator_budget_usd",
-        "generator_pypi_url", "generator_npm_url", mode="before",
+        "generator_pypi_url", "generator_npm_url", "analyzer_key", mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
@@ -395,6 +464,17 @@ class Settings(BaseSettings):
     @classmethod
     def _make_roots_absolute(cls, value: list[Path]) -> list[Path]:
         return [Path(os.path.abspath(root.expanduser())) for root in value]  # noqa: PTH100 - symlinks stay
+
+    @property
+    def analyzer_urls(self) -> dict[str, tuple[str, ...]]:
+        """Addresses of listening analyzers, by the services that have any."""
+        given = {
+            "static": self.static_analyzer_urls,
+            "dynamic": self.dynamic_analyzer_urls,
+            "performance": self.performance_analyzer_urls,
+            "ai": self.ai_analyzer_urls,
+        }
+        return {service: tuple(urls) for service, urls in given.items() if urls}
 
     @property
     def artifacts_dir(self) -> Path:
@@ -482,6 +562,22 @@ class Settings(BaseSettings):
                 home=str(self.home),
             ) from error
         return self.home
+
+
+def _find_url_problem(url: str) -> str:
+    """Return why a text is not the address of a listening analyzer, empty when it is."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "is not an address"
+    if parts.scheme not in ("ws", "wss") or not parts.hostname or port == 0:
+        return "is not the address of a WebSocket; write it as ws://127.0.0.1:2001 or wss://lab.example"
+    if parts.username is not None or parts.password is not None:
+        return "holds a password; leave it out and set REFEREE_ANALYZER_KEY"
+    if parts.query or parts.fragment or any(character.isspace() for character in url):
+        return "has more than scheme, host, port and path"
+    return ""
 
 
 def load_settings(**overrides: object) -> Settings:

@@ -146,10 +146,10 @@ class Relay:
 
 
 @asynccontextmanager
-async def open_relay(port: int) -> AsyncIterator[Relay]:
-    """Have a relay to a server's port."""
+async def open_relay(port: int, own_port: int = 0) -> AsyncIterator[Relay]:
+    """Have a relay to a server's port, on a free port or a given one."""
     relay = Relay(port)
-    server = await asyncio.start_server(relay.serve, "127.0.0.1", 0)
+    server = await asyncio.start_server(relay.serve, "127.0.0.1", own_port)
     relay.own_port = server.sockets[0].getsockname()[1]
     try:
         yield relay

@@ -14,29 +14,40 @@ from uuid import UUID
 import uvicorn
 from sqlalchemy import func, select
 
-from referee.analysis import AnalysisRequest, create_analysis
+from referee.analysis import AnalysisRequest, AnalysisRoom, create_analysis
+from referee.analysis.analyzers import REMOTE_SERVICE, register_remote_workflows
 from referee.analysis.analyzers.api import create_api
 from referee.analysis.analyzers.client import (
     CUTS_BEFORE_PUT_COUNT,
     AnalyzerClient,
     AnalyzerProfile,
-    Backoff,
     Execute,
     Report,
-    ServerAddress,
 )
+from referee.analysis.analyzers.connecting import Backoff, ServerAddress
 from referee.analysis.analyzers.pages import create_pages, register_in_shell
 from referee.analysis.analyzers.protocol import AnalyzeRequest, AnalyzerLimits, ToolOffer, ToolRunOrder
 from referee.analysis.analyzers.spool import Spool
 from referee.analysis.analyzers.waiting import ensure_request
 from referee.analysis.running import ToolOutput
+from referee.analysis.service import RUN_ANALYSIS
 from referee.analysis.tables import ToolRunAttemptRow, ToolRunRow
 from referee.app import Application
+from referee.apps import AppsRoom
+from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.vocabulary import Outcome, Service
+from referee.experiments import ExperimentsRoom
+from referee.experiments.evaluators import EvaluatorsRoom, JudgeBook
 from referee.foundation.access import Principal, authenticate, find_local_principal
+from referee.foundation.jobs import ChildJob, JobContext, JobEngine
+from referee.foundation.settings import Settings
+from referee.foundation.store import open_artifacts, open_database
 from referee.foundation.web import LiveHub, create_shell
+from referee.pipelines import PipelinesRoom
 from referee.tools.contract import RawOutput, ToolPlan
+from referee.tools.install import ToolInstaller
+from referee.traces import open_traces
 
 SMALL = AnalyzerLimits(
     heartbeat_s=0.5,
@@ -149,6 +160,44 @@ class Site:
                 .group_by(ToolRunRow.tool)
             )
             return {tool: count for tool, count in rows}
+
+
+@asynccontextmanager
+async def open_job_application(settings: Settings, limits: AnalyzerLimits) -> AsyncIterator[Application]:
+    """Have an application whose analyses have only their remote static service run."""
+    database = await open_database(settings)
+    artifacts, engine = open_artifacts(settings), JobEngine(settings, database)
+    kit = ToolInstaller(settings.tools_path, advisories_dir=settings.advisories_dir, install_timeout_s=60)
+    room = AnalysisRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
+    apps = AppsRoom(settings=settings, database=database, artifacts=artifacts, install_kit=kit)
+
+    async def run(context: JobContext, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
+        given: dict[str, JsonValue] = {"analysis_id": arguments["analysis_id"], "service": "static"}
+        child = ChildJob(name="static", kind=REMOTE_SERVICE, arguments=given, title="static elsewhere")
+        (ended,) = await context.run_children([child])
+        return {"outcomes": dict(ended.result or {})}
+
+    engine.register_queue("analyses", worker_concurrency=4)
+    engine.register(RUN_ANALYSIS, run, queue="analyses")
+    register_remote_workflows(room, engine, limits)
+    await engine.start(is_worker=True)
+    experiments = ExperimentsRoom(settings=settings, database=database)
+    yield Application(
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        engine=engine,
+        apps=apps,
+        traces=open_traces(settings, database),
+        analysis=room,
+        experiments=experiments,
+        evaluators=EvaluatorsRoom(experiments=experiments, judges=JudgeBook(settings)),
+        pipelines=PipelinesRoom(
+            settings=settings, database=database, artifacts=artifacts, apps=apps, analysis=room
+        ),
+    )
+    await engine.stop()
+    await database.close()
 
 
 @asynccontextmanager

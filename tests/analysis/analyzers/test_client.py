@@ -14,7 +14,7 @@ from tests.analysis.analyzers.site import Kitchen, Site, find_odd, make_output, 
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 
-from referee.analysis.analyzers.client import Backoff, ServerAddress
+from referee.analysis.analyzers.connecting import Backoff, ServerAddress
 from referee.analysis.analyzers.dispatch import end_request
 from referee.analysis.analyzers.protocol import AnalyzerLimits
 from referee.analysis.analyzers.queries import find_remote_services

@@ -10,25 +10,23 @@ from uuid import UUID
 import pytest
 from sqlalchemy import select, text, update
 from tests.analysis.analyzers.relay import open_relay
-from tests.analysis.analyzers.site import SMALL, Kitchen, Site, find_odd, open_analyzer, open_site
+from tests.analysis.analyzers.site import (
+    SMALL,
+    Kitchen,
+    Site,
+    find_odd,
+    open_analyzer,
+    open_job_application,
+    open_site,
+)
 
-from referee.analysis import AnalysisRequest, AnalysisRoom, create_analysis
-from referee.analysis.analyzers import REMOTE_SERVICE, register_remote_workflows
+from referee.analysis import AnalysisRequest, create_analysis
 from referee.analysis.analyzers.protocol import AnalyzerLimits
 from referee.analysis.analyzers.tables import AnalyzerRequestRow
-from referee.analysis.service import RUN_ANALYSIS
 from referee.analysis.tables import ServiceFailureRow
 from referee.app import Application
-from referee.apps import AppsRoom
-from referee.core.findings import JsonValue
-from referee.experiments import ExperimentsRoom
-from referee.experiments.evaluators import EvaluatorsRoom, JudgeBook
-from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine
+from referee.foundation.jobs import Job
 from referee.foundation.settings import Settings
-from referee.foundation.store import open_artifacts, open_database
-from referee.pipelines import PipelinesRoom
-from referee.tools.install import ToolInstaller
-from referee.traces import open_traces
 
 LIMITS = AnalyzerLimits(
     heartbeat_s=0.1,
@@ -45,42 +43,8 @@ TRACEPARENT = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"
 
 @pytest.fixture
 async def application(database_settings: Settings) -> AsyncIterator[Application]:
-    """An application whose analyses have only their remote services run."""
-    database = await open_database(database_settings)
-    artifacts, engine = open_artifacts(database_settings), JobEngine(database_settings, database)
-    kit = ToolInstaller(
-        database_settings.tools_path, advisories_dir=database_settings.advisories_dir, install_timeout_s=60
-    )
-    room = AnalysisRoom(settings=database_settings, database=database, artifacts=artifacts, install_kit=kit)
-    apps = AppsRoom(settings=database_settings, database=database, artifacts=artifacts, install_kit=kit)
-
-    async def run(context: JobContext, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        given: dict[str, JsonValue] = {"analysis_id": arguments["analysis_id"], "service": "static"}
-        child = ChildJob(name="static", kind=REMOTE_SERVICE, arguments=given, title="static elsewhere")
-        (ended,) = await context.run_children([child])
-        return {"outcomes": dict(ended.result or {})}
-
-    engine.register_queue("analyses", worker_concurrency=4)
-    engine.register(RUN_ANALYSIS, run, queue="analyses")
-    register_remote_workflows(room, engine, LIMITS)
-    await engine.start(is_worker=True)
-    experiments = ExperimentsRoom(settings=database_settings, database=database)
-    yield Application(
-        settings=database_settings,
-        database=database,
-        artifacts=artifacts,
-        engine=engine,
-        apps=apps,
-        traces=open_traces(database_settings, database),
-        analysis=room,
-        experiments=experiments,
-        evaluators=EvaluatorsRoom(experiments=experiments, judges=JudgeBook(database_settings)),
-        pipelines=PipelinesRoom(
-            settings=database_settings, database=database, artifacts=artifacts, apps=apps, analysis=room
-        ),
-    )
-    await engine.stop()
-    await database.close()
+    async with open_job_application(database_settings, LIMITS) as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from referee.analysis.analyzers.connections import AnalyzerConnections
 from referee.analysis.analyzers.protocol import AnalyzerLimits, ResultOffer
 from referee.analysis.analyzers.queries import AnalyzerOverview, read_overview
+from referee.analysis.analyzers.replica_records import ReplicaState
 from referee.analysis.analyzers.snapshots import find_snapshot, stream_snapshot
 from referee.analysis.analyzers.transfers import OpenTransfer
 from referee.analysis.running import AnalysisRoom
@@ -82,6 +83,21 @@ class RemoteRequestModel(BaseModel):
     assigned_at: datetime | None
 
 
+class ReplicaModel(BaseModel):
+    """A listening analyzer that the settings of this server name."""
+
+    model_config = ConfigDict(from_attributes=True, extra="forbid")
+
+    service: Service
+    url: str
+    state: ReplicaState
+    reason: str = Field(description="Why it is not connected.")
+    failures_count: int = Field(description="Calls in a row that brought no lasting connection.")
+    analyzer_id: UUID | None = Field(description="Who answered last.")
+    changed_at: datetime | None
+    next_try_at: datetime | None
+
+
 class AnalyzersModel(BaseModel):
     """The analyzers of a project and what they are asked to do."""
 
@@ -89,6 +105,7 @@ class AnalyzersModel(BaseModel):
 
     services: list[Service] = Field(description="Offered by a connected analyzer.")
     analyzers: list[AnalyzerModel] = Field(description="The last heard first, at most 100.")
+    replicas: list[ReplicaModel] = Field(description="Named in the settings, in their order there.")
     requests: list[RemoteRequestModel] = Field(description="Without an end, the oldest first, at most 100.")
     requests_count: int
 
@@ -98,6 +115,7 @@ class AnalyzersModel(BaseModel):
         return cls(
             services=sorted(overview.services),
             analyzers=[AnalyzerModel.model_validate(one) for one in overview.analyzers],
+            replicas=[ReplicaModel.model_validate(one) for one in overview.replicas],
             requests=[RemoteRequestModel.model_validate(one) for one in overview.requests],
             requests_count=overview.requests_count,
         )
@@ -128,7 +146,10 @@ def create_api(room: Callable[[], AnalysisRoom], limits: AnalyzerLimits | None =
     async def list_analyzers(principal: PrincipalParameter) -> AnalyzersModel:
         """Return the analyzers of the project and what they are asked to do."""
         async with room().database.reading() as session:
-            return AnalyzersModel.of(await read_overview(session, principal.project_id, ttl_s=bounds.ttl_s))
+            overview = await read_overview(
+                session, principal.project_id, ttl_s=bounds.ttl_s, urls=room().settings.analyzer_urls
+            )
+        return AnalyzersModel.of(overview)
 
     @router.get(
         "/v1/analyzers/snapshots/{source_digest}", tags=["analyzers"], response_class=StreamingResponse

@@ -8,36 +8,44 @@ and requests taken as long as there is room.
 from __future__ import annotations
 
 import asyncio
-import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, TypeAlias
-from urllib.parse import urlsplit
 from uuid import UUID
 
 import httpx
 import psutil
 import structlog
-from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidStatus
+from websockets.asyncio.connection import Connection
+from websockets.exceptions import ConnectionClosed
 
 from referee import __version__
+from referee.analysis.analyzers.connecting import (
+    CONNECTION_ERRORS,
+    OPEN_S,
+    Backoff,
+    ServerAddress,
+    connect_to,
+    raise_refusal,
+)
 from referee.analysis.analyzers.handing_over import ChunkSender, put_result
 from referee.analysis.analyzers.protocol import (
     ANALYZE_TYPES,
     FINAL_TRANSFER_STATES,
-    MAX_MESSAGE_BYTES,
     MAX_RESULTS_COUNT,
     PROTOCOL_VERSION,
     AnalyzeRequest,
+    BeginRequest,
     CancelRequest,
     ConnectionAck,
     Envelope,
     ErrorReport,
+    HealthReport,
     HeartbeatReport,
     Registration,
+    SourceChunk,
     StatusUpdate,
     ToolOffer,
     ToolRunOrder,
@@ -46,22 +54,19 @@ from referee.analysis.analyzers.protocol import (
     read_data,
     render_envelope,
 )
+from referee.analysis.analyzers.receiving import SourceReceiver
 from referee.analysis.analyzers.spool import Spool, SpooledResult
 from referee.analysis.running import ToolOutput
-from referee.core.errors import Forbidden, InvalidInput, RefereeError, Unauthorized
+from referee.core.errors import InvalidInput, RefereeError
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import Service
-from referee.foundation.web.sessions import is_loopback_host
 
 __all__ = [
     "CUTS_BEFORE_PUT_COUNT",
     "AnalyzerClient",
     "AnalyzerProfile",
-    "Backoff",
     "Execute",
     "Report",
-    "ServerAddress",
-    "check_server",
 ]
 
 Report: TypeAlias = Callable[[str, str], Awaitable[None]]
@@ -69,15 +74,10 @@ Report: TypeAlias = Callable[[str, str], Awaitable[None]]
 Execute: TypeAlias = Callable[[AnalyzeRequest, Report], AsyncIterator[tuple[ToolRunOrder, ToolOutput]]]
 """Runs the tools of a request and yields each one's output as soon as it has ended."""
 
-_CONNECT_PATH: Final = "/v1/analyzers/connect"
-_OPEN_S: Final = 15.0
 _LEAVE_S: Final = 10.0
 """At a stop, for results that wait and the farewell."""
 CUTS_BEFORE_PUT_COUNT: Final = 3
 """Hand-overs of one result that the connection did not survive before HTTP is tried."""
-
-_CONNECTION_ERRORS: Final = (OSError, ConnectionClosed, InvalidHandshake, TimeoutError, InvalidInput)
-"""After these another try may succeed."""
 
 log = structlog.get_logger("referee.analyzers")
 
@@ -93,95 +93,32 @@ class AnalyzerProfile:
     slots_count: int = 1
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ServerAddress:
-    """Where the server is, and the key for it."""
-
-    websocket_url: str
-    http_url: str
-    key: str | None = None
-
-    @classmethod
-    def parse(cls, text: str, key: str | None) -> ServerAddress:
-        """Return the addresses of a server named by one of them: ``wss://host``, ``https://host``.
-
-        Raises:
-            InvalidInput: It is no such address, or a key would go over the network in the clear.
-        """
-        parts = urlsplit(text.strip())
-        schemes = {
-            "ws": ("ws", "http"),
-            "http": ("ws", "http"),
-            "wss": ("wss", "https"),
-            "https": ("wss", "https"),
-        }
-        if (
-            parts.scheme not in schemes
-            or not parts.hostname
-            or parts.username
-            or parts.query
-            or parts.fragment
-        ):
-            raise InvalidInput(
-                "analyzer.server_invalid",
-                f"{text[:200]!r} is not the address of a server.",
-                "Write it as wss://referee.example.",
-            )
-        websocket_scheme, http_scheme = schemes[parts.scheme]
-        if key and http_scheme == "http" and not is_loopback_host(parts.hostname):
-            raise InvalidInput(
-                "analyzer.key_in_the_clear",
-                f"The key would go to {parts.hostname} in the clear.",
-                "Write the address as wss://, or reach the server through a tunnel on 127.0.0.1.",
-            )
-        path = parts.path.rstrip("/").removesuffix(_CONNECT_PATH)
-        return cls(
-            websocket_url=f"{websocket_scheme}://{parts.netloc}{path}{_CONNECT_PATH}",
-            http_url=f"{http_scheme}://{parts.netloc}{path}",
-            key=key or None,
-        )
-
-    @property
-    def headers(self) -> dict[str, str]:
-        """What every request carries."""
-        return {} if self.key is None else {"Authorization": f"Bearer {self.key}"}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Backoff:
-    """Pauses between attempts to connect: doubled each time, with chance in them, so that many do not come at once."""
-
-    first_s: float = 0.5
-    longest_s: float = 30.0
-
-    def pause_s(self, failures_count: int) -> float:
-        """Return the pause after so many failures in a row, from 1."""
-        longest: float = min(self.first_s * 2 ** min(failures_count - 1, 20), self.longest_s)
-        return longest * random.uniform(0.5, 1.0)  # noqa: S311 - spreads load, guards nothing
-
-
 class AnalyzerClient:
     """One analyzer: its work, its results, its connection.
 
     Args:
         profile: Who it is.
-        server: Where its server is.
+        server: Where its server is; None: the server calls, and ``serve`` is given its connections.
         spool: Where its results wait.
         execute: Runs the tools of a request.
         backoff: Pauses between attempts to connect.
         cuts_before_put_count: Hand-overs of one result that the connection does not survive before HTTP is
             tried; 0: at once.
+        receiver: Takes sources that come over the connection.
+        find_trouble: Says why the analyzer cannot work now; empty when it can.
     """
 
     def __init__(
         self,
         profile: AnalyzerProfile,
-        server: ServerAddress,
+        server: ServerAddress | None,
         spool: Spool,
         execute: Execute,
         *,
         backoff: Backoff | None = None,
         cuts_before_put_count: int = CUTS_BEFORE_PUT_COUNT,
+        receiver: SourceReceiver | None = None,
+        find_trouble: Callable[[], Awaitable[str]] | None = None,
     ) -> None:
         self._profile = profile
         self._server = server
@@ -190,12 +127,17 @@ class AnalyzerClient:
         self._backoff = backoff or Backoff()
         self._cuts_allowed_count = cuts_before_put_count
         self._started_s = time.monotonic()
+        self._receiver = receiver
+        self._find_trouble = find_trouble
+        self._ordered: dict[UUID, AnalyzeRequest] = {}
+        """Requests that are here, and may not be begun yet."""
+        self._announced: SourceChunk | None = None
         self._work: dict[UUID, asyncio.Task[None]] = {}
         self._waiting: dict[UUID, SpooledResult] = {}
         self._cuts: dict[UUID, int] = {}
         self._has_result = asyncio.Event()
         self._is_started = False
-        self._connection: ClientConnection | None = None
+        self._connection: Connection | None = None
         self._sender: ChunkSender | None = None
 
     @property
@@ -213,25 +155,34 @@ class AnalyzerClient:
         """Whether it has read what waits on its disk."""
         return self._is_started
 
+    async def open(self) -> None:
+        """Read what waits on the disk. Once, before anything else."""
+        for result in await asyncio.to_thread(self._spool.open):
+            self._waiting[result.transfer_id] = result
+        self._is_started = True
+
+    async def close(self) -> None:
+        """End all work; results stay on the disk."""
+        await self._end_work()
+
     async def run(self, stop: asyncio.Event) -> None:
-        """Serve until ``stop`` is set; then hand over what waits, say goodbye and end.
+        """Connect to the server and serve until ``stop`` is set; then hand over what waits, say goodbye and end.
 
         Raises:
             Unauthorized: The server does not know the key.
             Forbidden: The key may not do this.
         """
-        for result in await asyncio.to_thread(self._spool.open):
-            self._waiting[result.transfer_id] = result
-        self._is_started = True
+        assert self._server is not None  # noqa: S101 - one that is called is never told to call
+        await self.open()
         failures_count = 0
         try:
             while not stop.is_set():
                 started_s, why = time.monotonic(), "The server closed it."
                 try:
-                    async with _connect(self._server) as connection:
-                        await self._serve(connection, stop)
-                except _CONNECTION_ERRORS as error:
-                    _raise_refusal(error)
+                    async with connect_to(self._server) as connection:
+                        await self.serve(connection, stop)
+                except CONNECTION_ERRORS as error:
+                    raise_refusal(error)
                     why = f"{type(error).__name__}: {error}"[:300]
                 if stop.is_set():
                     break
@@ -252,8 +203,12 @@ class AnalyzerClient:
             await self._end_work()
             log.info("analyzer.stopped", waiting_results_count=len(self._waiting))
 
-    async def _serve(self, connection: ClientConnection, stop: asyncio.Event) -> None:
-        """Use one connection until it ends or the analyzer is to stop."""
+    async def serve(self, connection: Connection, stop: asyncio.Event) -> None:
+        """Use one connection until it ends or the analyzer is to stop.
+
+        Raises:
+            InvalidInput: The server does not accept the analyzer, or says what cannot be understood.
+        """
         ack = await self._register(connection)
         self._sender = ChunkSender(
             spool=self._spool,
@@ -262,7 +217,9 @@ class AnalyzerClient:
             chunk_bytes=ack.chunk_bytes,
             window_bytes=ack.window_bytes,
         )
-        self._connection = connection
+        self._connection, self._announced = connection, None
+        if self._receiver is not None:
+            self._receiver.connect(connection.send)
         tasks = {
             asyncio.create_task(self._read(connection)),
             asyncio.create_task(self._hand_over_results(self._sender)),
@@ -280,8 +237,10 @@ class AnalyzerClient:
             for task in (*tasks, stopping):
                 task.cancel()
             await asyncio.gather(*tasks, stopping, return_exceptions=True)
+            if self._receiver is not None:
+                self._receiver.disconnect()
 
-    async def _register(self, connection: ClientConnection) -> ConnectionAck:
+    async def _register(self, connection: Connection) -> ConnectionAck:
         registration = Registration(
             protocol_version=PROTOCOL_VERSION,
             analyzer_id=self._profile.analyzer_id,
@@ -290,13 +249,16 @@ class AnalyzerClient:
             services=list(self._profile.services),
             tools=list(self._profile.tools),
             slots_count=self._profile.slots_count,
-            requests=list(self._work),
+            requests=[*self._work, *self._ordered],
             results=[result.tool_run_id for result in self._waiting.values()][:MAX_RESULTS_COUNT],
         )
         client_id = str(self._profile.analyzer_id)
         await connection.send(render_envelope("service_register", registration, client_id=client_id))
-        async with asyncio.timeout(_OPEN_S):
+        async with asyncio.timeout(OPEN_S):
             answer = parse_envelope(await connection.recv())
+            while answer.type == "health_check":  # whoever calls asks first
+                await self._tell_health(connection, answer)
+                answer = parse_envelope(await connection.recv())
         if answer.type != "connection_ack":
             report = read_data(answer, ErrorReport) if answer.type == "error" else None
             raise InvalidInput(
@@ -309,35 +271,63 @@ class AnalyzerClient:
             self._drop(request_id)
         log.info(
             "analyzer.connected",
-            server=self._server.http_url,
+            server=self._server.http_url if self._server else "it has called",
             name=self._profile.name,
             services=[service.value for service in self._profile.services],
             waiting_results_count=len(self._waiting),
         )
         return ack
 
-    async def _read(self, connection: ClientConnection) -> None:
+    async def _read(self, connection: Connection) -> None:
         async for message in connection:
-            await self._take(connection, parse_envelope(message))
+            if isinstance(message, bytes):
+                await self._take_piece(message)
+            else:
+                await self._take(connection, parse_envelope(message))
 
-    async def _take(self, connection: ClientConnection, envelope: Envelope) -> None:
+    async def _take_piece(self, data: bytes) -> None:
+        chunk, self._announced = self._announced, None
+        if chunk is None or chunk.length != len(data) or self._receiver is None:
+            raise InvalidInput(
+                "analyzer.message_invalid",
+                "A binary message came that was not announced, or not so long.",
+                "",
+            )
+        await self._receiver.take_piece(chunk, data)
+
+    async def _take(self, connection: Connection, envelope: Envelope) -> None:
         if envelope.type in ANALYZE_TYPES.values():
             await self._take_request(read_data(envelope, AnalyzeRequest))
         elif envelope.type == "cancel_request":
             self._drop(read_data(envelope, CancelRequest).request_id)
+        elif envelope.type == "begin_request":
+            self._begin(read_data(envelope, BeginRequest).request_id)
         elif envelope.type in ("result_offset", "chunk_ack", "result_ack", "error"):
             if self._sender is not None:
                 self._sender.take(envelope)
+            if self._receiver is not None:
+                await self._receiver.take(envelope)
+        elif envelope.type == "source_chunk":
+            self._announced = read_data(envelope, SourceChunk)
+        elif envelope.type == "source_end":
+            if self._receiver is not None:
+                await self._receiver.take(envelope)
         elif envelope.type == "ping":
             await connection.send(render_envelope("pong", correlation_id=envelope.id))
         elif envelope.type in ("health_check", "status_request", "server_status"):
-            await connection.send(
-                render_envelope("health_response", self._describe_health(), correlation_id=envelope.id)
-            )
+            await self._tell_health(connection, envelope)
 
     async def _take_request(self, request: AnalyzeRequest) -> None:
-        await self._say(request.request_id, "accepted", "", "accepted")
         if request.request_id not in self._work:
+            self._ordered[request.request_id] = request
+        await self._say(request.request_id, "accepted", "", "accepted")
+        if not request.should_wait:
+            self._begin(request.request_id)
+
+    def _begin(self, request_id: UUID) -> None:
+        """Begin a request that the server knows to be here; one that is begun, or was taken back, stays as it is."""
+        request = self._ordered.pop(request_id, None)
+        if request is not None and request_id not in self._work:
             task = asyncio.create_task(self._carry_out(request), name=f"request {request.request_id}")
             self._work[request.request_id] = task
             task.add_done_callback(lambda _: self._work.pop(request.request_id, None))
@@ -388,6 +378,7 @@ class AnalyzerClient:
 
     def _drop(self, request_id: UUID) -> None:
         """Stop working on a request that is no longer ours; its results are offered all the same."""
+        self._ordered.pop(request_id, None)
         task = self._work.get(request_id)
         if task is not None:
             task.cancel()
@@ -405,10 +396,10 @@ class AnalyzerClient:
         cuts_count = self._cuts.get(result.transfer_id, 0)
         self._cuts[result.transfer_id] = cuts_count + 1  # taken back unless the connection is cut in it
         try:
-            if cuts_count < self._cuts_allowed_count:
+            if self._server is None or cuts_count < self._cuts_allowed_count:
                 report = await sender.hand_over(result)
             else:
-                report = await self._put(result)
+                report = await self._put(self._server, result)
         except InvalidInput as error:  # the server does not know of it
             log.warning("result.not_wanted", transfer_id=str(result.transfer_id), code=error.code)
         except RefereeError as error:
@@ -424,11 +415,11 @@ class AnalyzerClient:
         self._waiting.pop(result.transfer_id, None)
         self._cuts.pop(result.transfer_id, None)
 
-    async def _put(self, result: SpooledResult) -> TransferReport:
-        async with httpx.AsyncClient(base_url=self._server.http_url, headers=self._server.headers) as client:
+    async def _put(self, server: ServerAddress, result: SpooledResult) -> TransferReport:
+        async with httpx.AsyncClient(base_url=server.http_url, headers=server.headers) as client:
             return await put_result(client, self._spool, result)
 
-    async def _beat(self, connection: ClientConnection, heartbeat_s: float) -> None:
+    async def _beat(self, connection: Connection, heartbeat_s: float) -> None:
         process = psutil.Process()
         process.cpu_percent()  # from here on it tells the share since the last call
         while True:
@@ -455,7 +446,7 @@ class AnalyzerClient:
         with suppress(ConnectionClosed):
             await connection.send(render_envelope("status_update", update))
 
-    async def _leave(self, connection: ClientConnection) -> None:
+    async def _leave(self, connection: Connection) -> None:
         """Hand over what waits, as far as time allows, and say that no more comes."""
         await self._end_work()
         with suppress(TimeoutError, ConnectionClosed):
@@ -466,63 +457,20 @@ class AnalyzerClient:
             await connection.send(render_envelope("service_unregister"))
 
     async def _end_work(self) -> None:
+        self._ordered.clear()
         tasks = list(self._work.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _describe_health(self) -> dict[str, JsonValue]:
-        return {
-            "status": "healthy",
+    async def _tell_health(self, connection: Connection, question: Envelope) -> None:
+        trouble = "" if self._find_trouble is None else await self._find_trouble()
+        report = HealthReport(status="unhealthy" if trouble else "healthy", reason=trouble[:500])
+        content: dict[str, JsonValue] = {
+            **report.model_dump(mode="json"),
             "service": ",".join(service.value for service in self._profile.services),
             "version": __version__,
             "uptime": round(time.monotonic() - self._started_s, 1),
             "available_tools": [tool.name for tool in self._profile.tools if tool.is_available],
         }
-
-
-async def check_server(server: ServerAddress) -> None:
-    """Ask the server whether it accepts the key; one that cannot be reached now may do so later.
-
-    Raises:
-        Unauthorized: The server does not know the key.
-        Forbidden: The key may not do this.
-    """
-    try:
-        async with _connect(server):
-            pass
-    except _CONNECTION_ERRORS as error:
-        _raise_refusal(error)
-        log.warning("analyzer.server_unreachable", server=server.http_url, reason=str(error)[:300])
-
-
-@asynccontextmanager
-async def _connect(server: ServerAddress) -> AsyncIterator[ClientConnection]:
-    async with connect(
-        server.websocket_url,
-        additional_headers=server.headers,
-        user_agent_header=f"referee-analyzer/{__version__}",
-        compression=None,
-        max_size=MAX_MESSAGE_BYTES,
-        open_timeout=_OPEN_S,
-        close_timeout=2.0,
-    ) as connection:
-        yield connection
-
-
-def _raise_refusal(error: Exception) -> None:
-    """Give up where trying again cannot help: the server does not accept the key."""
-    if not isinstance(error, InvalidStatus):
-        return
-    if error.response.status_code == httpx.codes.UNAUTHORIZED:
-        raise Unauthorized(
-            "analyzer.key_refused",
-            "The server does not know the key.",
-            "Make one there with `referee key create NAME --scope write`, and set REFEREE_ANALYZER_KEY to it.",
-        ) from error
-    if error.response.status_code == httpx.codes.FORBIDDEN:
-        raise Forbidden(
-            "analyzer.key_insufficient",
-            "The server does not let this key run an analyzer.",
-            "Make one there with `referee key create NAME --scope write`.",
-        ) from error
+        await connection.send(render_envelope("health_response", content, correlation_id=question.id))

@@ -24,7 +24,7 @@ from typing import Literal
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, update
+from sqlalchemy import ColumnElement, exists, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -36,6 +36,7 @@ from referee.analysis.analyzers.protocol import (
     StatusUpdate,
     ToolRunOrder,
 )
+from referee.analysis.analyzers.queries import is_connected
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow, AnalyzerTransferRow
 from referee.analysis.running import AnalysisRoom, begin_attempt
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunRow
@@ -161,9 +162,19 @@ async def record_beat(
 
 
 async def disconnect_analyzer(
-    session: AsyncSession, project_id: UUID, analyzer_id: UUID, connection_id: UUID, *, is_leaving: bool
+    session: AsyncSession,
+    project_id: UUID,
+    analyzer_id: UUID,
+    connection_id: UUID,
+    *,
+    is_leaving: bool,
+    ttl_s: float,
 ) -> None:
-    """Note that a connection has ended; an analyzer that took its leave gives its requests back at once."""
+    """Note that a connection has ended, and let others have what need not wait for its return.
+
+    An analyzer that took its leave gives all its requests back. One that was cut off may be at what it has
+    accepted; what it has not accepted it has not begun, and goes to another analyzer if there is one.
+    """
     gone = await session.scalar(
         update(AnalyzerRow)
         .where(AnalyzerRow.analyzer_id == analyzer_id, AnalyzerRow.connection_id == connection_id)
@@ -176,13 +187,48 @@ async def disconnect_analyzer(
             .where(AnalyzerRequestRow.analyzer_id == analyzer_id, AnalyzerRequestRow.state == "assigned")
             .values(state="waiting", reason="The analyzer was stopped.", is_accepted=False, stage="")
         )
+    elif gone is not None:
+        await session.execute(
+            update(AnalyzerRequestRow)
+            .where(
+                AnalyzerRequestRow.analyzer_id == analyzer_id,
+                AnalyzerRequestRow.state == "assigned",
+                AnalyzerRequestRow.is_accepted.is_(False),
+                _is_offered_by_others(analyzer_id, ttl_s),
+            )
+            .values(
+                state="waiting",
+                reason="The analyzer was cut off before it took the request.",
+                stage="",
+                attempts_count=AnalyzerRequestRow.attempts_count - 1,  # nothing was attempted
+            )
+            .execution_options(synchronize_session=False)
+        )
     await publish(session, LIVE_TOPIC, project_id=project_id)
 
 
+def _is_offered_by_others(analyzer_id: UUID, ttl_s: float) -> ColumnElement[bool]:
+    """Return the condition that another connected analyzer offers the service of a request."""
+    return exists().where(
+        AnalyzerRow.project_id == AnalyzerRequestRow.project_id,
+        AnalyzerRow.analyzer_id != analyzer_id,
+        AnalyzerRow.services_json.contains(func.jsonb_build_array(AnalyzerRequestRow.service)),
+        is_connected(ttl_s),
+    )
+
+
 async def assign_request(
-    session: AsyncSession, project_id: UUID, analyzer_id: UUID, connection_id: UUID, *, attempts_count: int
+    session: AsyncSession,
+    project_id: UUID,
+    analyzer_id: UUID,
+    connection_id: UUID,
+    *,
+    attempts_count: int,
+    ttl_s: float,
 ) -> UUID | None:
     """Give an analyzer the oldest waiting request of its services, if it has room.
+
+    What it had before and did not bring to an end is another's turn, as long as there is another.
 
     Returns:
         The request; None when there is none, or the connection no longer speaks for the analyzer.
@@ -211,6 +257,8 @@ async def assign_request(
                 AnalyzerRequestRow.state == "waiting",
                 AnalyzerRequestRow.service.in_([str(word) for word in analyzer.services_json]),
                 AnalyzerRequestRow.attempts_count < attempts_count,
+                AnalyzerRequestRow.analyzer_id.is_distinct_from(analyzer_id)
+                | ~_is_offered_by_others(analyzer_id, ttl_s),
             )
             .order_by(AnalyzerRequestRow.created_at)
             .limit(1)
@@ -295,6 +343,7 @@ async def build_order(room: AnalysisRoom, request_id: UUID, analyzer_id: UUID) -
         tool_runs=list(orders),
         template=None if template is None else _describe_template(template),
         traceparent=parse_traceparent(analysis.traceparent),
+        should_wait=True,
     )
 
 
@@ -347,8 +396,8 @@ async def _list_orders(session: AsyncSession, request_id: UUID, analyzer_id: UUI
     ]
 
 
-async def note_status(session: AsyncSession, analyzer_id: UUID, status: StatusUpdate) -> None:
-    """Keep what an analyzer says about a request that is its own."""
+async def note_status(session: AsyncSession, analyzer_id: UUID, status: StatusUpdate) -> bool:
+    """Keep what an analyzer says about a request that is its own. Returns whether it is."""
     row = (
         await session.execute(
             select(AnalyzerRequestRow)
@@ -361,13 +410,14 @@ async def note_status(session: AsyncSession, analyzer_id: UUID, status: StatusUp
         )
     ).scalar_one_or_none()
     if row is None:
-        return
+        return False
     row.is_accepted = True
     row.stage = (f"{status.tool}: {status.message}" if status.tool else status.message)[:300]
     if status.state == "failed":
         row.state, row.is_accepted, row.stage = "waiting", False, ""
         row.reason = status.message[:300] or "The analyzer could not carry it out."
     await publish(session, LIVE_TOPIC, project_id=row.project_id)
+    return True
 
 
 async def give_back_request(session: AsyncSession, request_id: UUID, reason: str) -> bool:

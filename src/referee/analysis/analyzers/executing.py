@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,8 @@ from uuid import UUID
 import httpx
 import structlog
 
-from referee.analysis.analyzers.client import Report, ServerAddress
+from referee.analysis.analyzers.client import Report
+from referee.analysis.analyzers.connecting import ServerAddress
 from referee.analysis.analyzers.protocol import AnalyzeRequest, ToolOffer, ToolRunOrder
 from referee.analysis.analyzers.snapshots import unpack_snapshot
 from referee.analysis.breakers import ServiceGate
@@ -152,13 +153,22 @@ class Executor:
         apps: Of apps, on this machine.
         project_id: The project of this machine's own database that its app runs are counted to.
         fetch: Fetches a source.
+        turns: How many requests are carried out at the same time; shared with others that work on this machine.
     """
 
-    def __init__(self, room: AnalysisRoom, apps: AppsRoom, project_id: UUID, fetch: FetchSource) -> None:
+    def __init__(
+        self,
+        room: AnalysisRoom,
+        apps: AppsRoom,
+        project_id: UUID,
+        fetch: FetchSource,
+        turns: asyncio.Semaphore | None = None,
+    ) -> None:
         self._room = room
         self._apps = apps
         self._project_id = project_id
         self._fetch = fetch
+        self._turns = turns or nullcontext()
         self._in_use: list[str] = []
 
     async def execute(
@@ -169,6 +179,13 @@ class Executor:
         Raises:
             RefereeError: The source cannot be had.
         """
+        async with self._turns:
+            async for order, output in self._execute(request, report):
+                yield order, output
+
+    async def _execute(
+        self, request: AnalyzeRequest, report: Report
+    ) -> AsyncIterator[tuple[ToolRunOrder, ToolOutput]]:
         self._in_use.append(request.source_digest)
         try:
             await report("", "fetching the source")

@@ -28,16 +28,20 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from websockets.asyncio.server import ServerConnection, serve
 from websockets.exceptions import ConnectionClosed
 from websockets.http11 import Request, Response
+from websockets.typing import Subprotocol
 
 from referee import __version__
 from referee.analysis.analyzers.classic_results import describe_tool, summarise
 from referee.analysis.analyzers.executing import Job, run_job
 from referee.analysis.analyzers.protocol import (
     ANALYZE_TYPES,
+    MAX_MESSAGE_BYTES,
     RESULT_TYPES,
+    SUBPROTOCOL,
     ToolOffer,
     ToolRunOrder,
 )
+from referee.analysis.analyzers.stations import Station
 from referee.analysis.running import AnalysisRoom
 from referee.apps import AppsRoom, SourceLimits, locate_source, take_snapshot
 from referee.core.errors import Forbidden, InvalidInput, RefereeError
@@ -58,7 +62,6 @@ CLASSIC_PORTS: Final[dict[Service, int]] = {
     Service.performance: 2003,
     Service.ai: 2004,
 }
-_MAX_REQUEST_BYTES: Final = 1 << 20
 _MODEL_SLUG: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,119}")
 _HEALTH_PATH: Final = "/health"
 
@@ -342,7 +345,10 @@ class _Conversation:
 
 @asynccontextmanager
 async def serve_classic(
-    analyzer: ClassicAnalyzer, host: str, ports: Mapping[Service, int] | None = None
+    analyzer: ClassicAnalyzer,
+    host: str,
+    ports: Mapping[Service, int] | None = None,
+    stations: Mapping[Service, Station] | None = None,
 ) -> AsyncIterator[dict[Service, int]]:
     """Serve each service of an analyzer on its port as long as the block lasts.
 
@@ -350,22 +356,24 @@ async def serve_classic(
         analyzer: What it works with.
         host: Address to listen on.
         ports: By service; the classic ones by default, 0 for a free one.
+        stations: What takes the calls of servers, by service; a service without one takes none.
 
     Returns:
         The ports that are listened on.
     """
-    wanted = ports or CLASSIC_PORTS
+    wanted, called = ports or CLASSIC_PORTS, stations or {}
     async with AsyncExitStack() as stack:
         taken: dict[Service, int] = {}
         for service in analyzer.services:
             server = await stack.enter_async_context(
                 serve(
-                    _make_handler(analyzer, service),
+                    _make_handler(analyzer, service, called.get(service)),
                     host,
                     wanted[service],
                     origins=[None],  # programs send no Origin; a page of any site would
-                    process_request=_make_health(analyzer, service),
-                    max_size=_MAX_REQUEST_BYTES,
+                    process_request=_make_answer(analyzer, service, called.get(service)),
+                    select_subprotocol=_select_subprotocol if service in called else None,
+                    max_size=MAX_MESSAGE_BYTES,
                     compression=None,
                 )
             )
@@ -376,20 +384,28 @@ async def serve_classic(
         yield taken
 
 
-def _make_handler(analyzer: ClassicAnalyzer, service: Service) -> Any:
+def _make_handler(analyzer: ClassicAnalyzer, service: Service, station: Station | None) -> Any:
     async def handle(connection: ServerConnection) -> None:
-        await _Conversation(analyzer, service, connection).run()
+        if station is not None and connection.subprotocol == SUBPROTOCOL:
+            await station.serve(connection)
+        else:
+            await _Conversation(analyzer, service, connection).run()
 
     return handle
 
 
-def _make_health(analyzer: ClassicAnalyzer, service: Service) -> Any:
-    """Return what answers a plain HTTP request for the health of a service."""
+def _select_subprotocol(_: object, offered: Sequence[Subprotocol]) -> Subprotocol | None:
+    """Speak with servers as they ask; programs of the earlier system ask for nothing."""
+    return Subprotocol(SUBPROTOCOL) if SUBPROTOCOL in offered else None
+
+
+def _make_answer(analyzer: ClassicAnalyzer, service: Service, station: Station | None) -> Any:
+    """Return what answers a plain HTTP request for the health of a service, and refuses calls of servers."""
 
     def answer(connection: ServerConnection, request: Request) -> Response | None:
-        if request.path != _HEALTH_PATH:
-            return None
-        return connection.respond(HTTPStatus.OK, json.dumps(analyzer.describe_health(service)) + "\n")
+        if request.path == _HEALTH_PATH:
+            return connection.respond(HTTPStatus.OK, json.dumps(analyzer.describe_health(service)) + "\n")
+        return None if station is None else station.answer(connection, request)
 
     return answer
 

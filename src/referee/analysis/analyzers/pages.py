@@ -37,7 +37,9 @@ def create_pages(room: Callable[[], AnalysisRoom], limits: AnalyzerLimits | None
     @router.get("/ui/analyzers")
     async def show_analyzers(request: Request, principal: PrincipalParameter) -> Response:
         async with room().database.reading() as session:
-            overview = await read_overview(session, principal.project_id, ttl_s=bounds.ttl_s)
+            overview = await read_overview(
+                session, principal.project_id, ttl_s=bounds.ttl_s, urls=room().settings.analyzer_urls
+            )
         context = {
             "overview": overview,
             "number_cards": _build_cards(overview),

@@ -32,17 +32,24 @@ __all__ = [
     "MAX_RESULTS_COUNT",
     "PROTOCOL_VERSION",
     "RESULT_TYPES",
+    "SERVER_ID_HEADER",
+    "SUBPROTOCOL",
     "AnalyzeRequest",
     "AnalyzerLimits",
+    "BeginRequest",
     "CancelRequest",
     "Chunk",
     "ChunkAck",
     "ConnectionAck",
     "Envelope",
     "ErrorReport",
+    "HealthReport",
     "HeartbeatReport",
     "Registration",
     "ResultOffer",
+    "SourceChunk",
+    "SourceEnd",
+    "SourceRequest",
     "StatusUpdate",
     "ToolOffer",
     "ToolRunOrder",
@@ -54,6 +61,10 @@ __all__ = [
 ]
 
 PROTOCOL_VERSION: Final = 1
+SERVER_ID_HEADER: Final = "Referee-Server-Id"
+"""Tells a listening analyzer which server calls: results for one are never offered to another."""
+SUBPROTOCOL: Final = "referee-analyzer-1"
+"""By this name a server that calls a listening analyzer says that it speaks this protocol, not the classic one."""
 MAX_MESSAGE_BYTES: Final = 4 << 20
 """Of one JSON message; the largest is a request with its template, whose document may have 1 MB."""
 MAX_CHUNK_BYTES: Final = 1 << 20
@@ -186,6 +197,14 @@ class AnalyzeRequest(_Message):
     template: dict[str, Any] | None = None
     """What the app was asked to do, as its template's document."""
     traceparent: Annotated[str, Field(max_length=64)] | None = None
+    should_wait: bool = False
+    """Whether nothing may be begun before ``begin_request``: the server tells so when it has recorded who has it."""
+
+
+class BeginRequest(_Message):
+    """``begin_request``: the server has on record that the analyzer has a request; now it may begin."""
+
+    request_id: UUID
 
 
 class CancelRequest(_Message):
@@ -201,6 +220,34 @@ class StatusUpdate(_Message):
     state: Literal["accepted", "running", "failed", "cancelled", "finished"]
     tool: Annotated[str, Field(max_length=100)] = ""
     message: Line = ""
+
+
+class HealthReport(_Message):
+    """``health_response``: whether the other side can work."""
+
+    status: Word
+    """``healthy``, or in one word what it is instead."""
+    reason: Line = ""
+
+
+class SourceRequest(_Message):
+    """``source_request``: the analyzer wants a source over the connection, as a tar file."""
+
+    source_digest: Digest
+
+
+class SourceChunk(_Message):
+    """``source_chunk``: the binary message right after it is the next piece of a source."""
+
+    source_digest: Digest
+    length: int = Field(ge=1, le=MAX_CHUNK_BYTES)
+
+
+class SourceEnd(_Message):
+    """``source_end``: every piece of a source was sent."""
+
+    source_digest: Digest
+    total_bytes: ByteCount
 
 
 class HeartbeatReport(_Message):

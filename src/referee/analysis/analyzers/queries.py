@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -11,11 +11,13 @@ from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.analyzers.protocol import AnalyzerLimits
+from referee.analysis.analyzers.replica_records import Replica, list_replicas, seconds_ago
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow
 from referee.analysis.running import AnalysisRoom
 from referee.analysis.tables import AnalysisRow, SubjectRow
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import Service
+from referee.foundation.access import get_project
 
 __all__ = [
     "Analyzer",
@@ -26,7 +28,6 @@ __all__ = [
     "find_remote_services",
     "is_connected",
     "read_overview",
-    "seconds_ago",
 ]
 
 _SHOWN_ANALYZERS_COUNT = 100
@@ -89,6 +90,8 @@ class AnalyzerOverview:
 
     analyzers: tuple[Analyzer, ...]
     """The last heard first."""
+    replicas: tuple[Replica, ...]
+    """Listening analyzers of the settings, in their order there."""
     requests: tuple[RemoteRequest, ...]
     """Those without an end, the oldest first."""
     requests_count: int
@@ -104,14 +107,22 @@ class AnalyzerOverview:
 async def find_remote_services(
     room: AnalysisRoom, project_id: UUID, limits: AnalyzerLimits | None = None
 ) -> frozenset[Service]:
-    """Return the services that an analyzer of this project, connected and heard a moment ago, offers."""
+    """Return the services of a project that do not run on this machine.
+
+    Those that an analyzer of the project, connected and heard a moment ago, offers; and those that listening
+    analyzers of the settings run, whether or not one is connected now. The latter work for the project ``default``.
+    """
     async with room.database.reading() as session:
         rows = await session.scalars(
             select(AnalyzerRow.services_json).where(
                 AnalyzerRow.project_id == project_id, is_connected((limits or AnalyzerLimits()).ttl_s)
             )
         )
-        return frozenset(Service(str(word)) for words in rows for word in words)
+        offered = frozenset(Service(str(word)) for words in rows for word in words)
+    named = frozenset(Service(name) for name in room.settings.analyzer_urls)
+    if not named or (await get_project(room.database, "default")).project_id != project_id:
+        return offered
+    return offered | named
 
 
 async def count_connected_analyzers(session: AsyncSession, project_id: UUID, *, ttl_s: float) -> int:
@@ -126,8 +137,17 @@ async def count_connected_analyzers(session: AsyncSession, project_id: UUID, *, 
     )
 
 
-async def read_overview(session: AsyncSession, project_id: UUID, *, ttl_s: float) -> AnalyzerOverview:
-    """Return the analyzers of a project and what they are asked to do."""
+async def read_overview(
+    session: AsyncSession, project_id: UUID, *, ttl_s: float, urls: Mapping[str, Sequence[str]]
+) -> AnalyzerOverview:
+    """Return the analyzers of a project and what they are asked to do.
+
+    Args:
+        session: Of the database.
+        project_id: Whose.
+        ttl_s: Time after which an analyzer that was not heard is away.
+        urls: Addresses of listening analyzers in the settings, by service.
+    """
     running = (
         select(AnalyzerRequestRow.analyzer_id, func.count().label("running_count"))
         .where(AnalyzerRequestRow.state == "assigned")
@@ -162,17 +182,17 @@ async def read_overview(session: AsyncSession, project_id: UUID, *, ttl_s: float
         .limit(_SHOWN_REQUESTS_COUNT)
     )
     requests = tuple(_build_request(*row) for row in found)
-    return AnalyzerOverview(analyzers=analyzers, requests=requests, requests_count=count or 0)
+    return AnalyzerOverview(
+        analyzers=analyzers,
+        replicas=await list_replicas(session, urls),
+        requests=requests,
+        requests_count=count or 0,
+    )
 
 
 def is_connected(ttl_s: float) -> ColumnElement[bool]:
     """Return the condition that an analyzer is connected and was heard within its time to live."""
     return AnalyzerRow.connection_id.is_not(None) & (AnalyzerRow.beat_at > seconds_ago(ttl_s))
-
-
-def seconds_ago(seconds: float) -> ColumnElement[datetime]:
-    """Return an instant that lies so long back, by the database's clock."""
-    return func.clock_timestamp() - func.make_interval(0, 0, 0, 0, 0, 0, seconds)
 
 
 def _build_analyzer(row: AnalyzerRow, is_there: bool, running_count: int) -> Analyzer:

@@ -11,7 +11,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from referee.core.findings import JsonValue
 from referee.foundation.store import Base
 
-__all__ = ["AnalyzerRequestRow", "AnalyzerRow", "AnalyzerTransferRow"]
+__all__ = ["AnalyzerReplicaRow", "AnalyzerRequestRow", "AnalyzerRow", "AnalyzerTransferRow"]
 
 
 class AnalyzerRow(Base):
@@ -125,3 +125,30 @@ class AnalyzerTransferRow(Base):
     """Bytes that are on disk and will not be asked for again."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     finished_at: Mapped[datetime | None]
+
+
+class AnalyzerReplicaRow(Base):
+    """A listening analyzer that the settings name, and how the last call to it went."""
+
+    __tablename__ = "analyzer_replicas"
+    __table_args__ = (
+        CheckConstraint(
+            "state IN ('waiting', 'connected', 'unreachable', 'refused', 'unhealthy')", name="state_known"
+        ),
+        CheckConstraint("failures_count >= 0", name="failures_count_range"),
+    )
+
+    service: Mapped[str] = mapped_column(primary_key=True)
+    url: Mapped[str] = mapped_column(primary_key=True)
+    state: Mapped[str] = mapped_column(default="waiting", server_default=text("'waiting'"))
+    reason: Mapped[str] = mapped_column(default="", server_default=text("''"))
+    """One sentence: why it is not connected."""
+    failures_count: Mapped[int] = mapped_column(default=0, server_default=text("0"))
+    """Calls in a row that brought no lasting connection."""
+    analyzer_id: Mapped[UUID | None]
+    """Who answered last."""
+    changed_at: Mapped[datetime] = mapped_column(server_default=func.now())
+    next_try_at: Mapped[datetime | None]
+    held_by: Mapped[UUID | None]
+    """The process that calls it; others leave it alone until that one is not heard any more."""
+    held_at: Mapped[datetime | None]

@@ -20,7 +20,8 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.analysis.analyzers.committing import LIVE_TOPIC, complete_request
 from referee.analysis.analyzers.dispatch import end_request, give_back_request
 from referee.analysis.analyzers.protocol import AnalyzerLimits
-from referee.analysis.analyzers.queries import is_connected, seconds_ago
+from referee.analysis.analyzers.queries import is_connected
+from referee.analysis.analyzers.replica_records import describe_replicas, list_replicas, seconds_ago
 from referee.analysis.analyzers.sweeping import sweep_parts
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow
 from referee.analysis.breakers import record_service_failure
@@ -191,11 +192,25 @@ async def _look(room: AnalysisRoom, limits: AnalyzerLimits, request_id: UUID) ->
                 f" {row.reason}".rstrip()
             )
         if await _is_forsaken(session, row, limits):
-            return _Look(
-                failure=f"No analyzer that offers the {row.service} service was connected for"
-                f" {limits.patience_s:g} s. {row.reason}".rstrip()
-            )
+            return _Look(failure=await _explain_forsaken(room, session, row, limits))
         return _Look(stage="waits for an analyzer")
+
+
+async def _explain_forsaken(
+    room: AnalysisRoom, session: AsyncSession, row: AnalyzerRequestRow, limits: AnalyzerLimits
+) -> str:
+    """Say that nobody took a request, and of each listening analyzer of the settings why it did not."""
+    service = Service(row.service)
+    replicas = await list_replicas(session, room.settings.analyzer_urls, service)
+    if replicas:
+        return (
+            f"None of the {len(replicas)} analyzers of REFEREE_{service.value.upper()}_ANALYZER_URLS could be used"
+            f" for {limits.patience_s:g} s. {describe_replicas(replicas)} {row.reason}".rstrip()
+        )
+    return (
+        f"No analyzer that offers the {row.service} service was connected for"
+        f" {limits.patience_s:g} s. {row.reason}".rstrip()
+    )
 
 
 async def _is_gone(session: AsyncSession, row: AnalyzerRequestRow, ttl_s: float) -> bool:

@@ -14,7 +14,6 @@ import binascii
 import contextlib
 import hashlib
 import hmac
-import ipaddress
 import json
 import os
 import secrets
@@ -31,6 +30,7 @@ from starlette.responses import Response
 
 from referee.core.clock import Clock
 from referee.core.errors import Forbidden, IntegrityError, NotFound, Unauthorized
+from referee.core.hosts import is_loopback_host
 from referee.foundation.access import Principal
 
 __all__ = [
@@ -197,16 +197,6 @@ def ensure_session_secret(path: Path) -> bytes:
             "Delete the file; everyone then logs in again.",
         )
     return secret
-
-
-def is_loopback_host(host: str) -> bool:
-    """Whether a server bound to ``host`` can be reached from this machine only."""
-    if host.lower() in ("localhost", "localhost."):
-        return True
-    try:
-        return ipaddress.ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _encode(data: bytes) -> str:
