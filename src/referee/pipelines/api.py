@@ -43,7 +43,7 @@ PipelineFilter = Annotated[Filter, Depends(filter_parameter(queries.PIPELINE_FIE
 CellFilter = Annotated[Filter, Depends(filter_parameter(queries.CELL_FIELDS))]
 
 
-def read_pipeline_id(pipeline_id: str) -> UUID:
+async def read_pipeline_id(pipeline_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(pipeline_id, "pipeline")
 
