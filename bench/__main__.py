@@ -14,6 +14,7 @@ from bench.apps import measure_apps
 from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
+from bench.dispatch import measure_dispatch
 from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
@@ -37,6 +38,7 @@ def main() -> int:
         "findings": lambda _: measure_findings(),
         "command": lambda _: measure_command(),
         "server": lambda _: measure_server(),
+        "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
         "bill": lambda _: measure_bill(),
         "faults": _faults,

@@ -119,6 +119,9 @@ def create_web_app(settings: Settings) -> FastAPI:
         live=live,
         lifespan=lifespan,
     )
+    # Routes are tried one after another: first those that many clients ask for at the same time.
+    app.include_router(pipelines_api(lambda: current().pipelines, lambda: current().engine))
+    app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(operations_api(current, refresh))
     app.include_router(
         create_access_api(lambda: current().database, lambda slug: local_principals.pop(slug, None))
@@ -130,7 +133,6 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_catalogue_pages(lambda: current().apps, AnalysisJudgements(), lambda: current().engine)
     )
     app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
-    app.include_router(analysis_api(lambda: current().analysis, lambda: current().engine))
     app.include_router(create_runtime_api(lambda: current().analysis, gate))
     app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
@@ -144,7 +146,6 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_nouns_api(lambda: current().experiments),
         create_planning_api(lambda: current().pipelines),
         create_presets_api(lambda: current().pipelines),
-        pipelines_api(lambda: current().pipelines, lambda: current().engine),
         pipelines_pages(lambda: current().pipelines, lambda: current().engine, inspector, gate),
         *create_success_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),

@@ -80,12 +80,12 @@ class FacetsModel(BaseModel):
     facets: dict[str, list[FacetModel]] = Field(description="Field → values with counts, most first.")
 
 
-def read_analysis_id(analysis_id: str) -> UUID:
+async def read_analysis_id(analysis_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(analysis_id, "analysis")
 
 
-def read_finding_id(finding_id: str) -> UUID:
+async def read_finding_id(finding_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(finding_id, "finding")
 

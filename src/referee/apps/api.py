@@ -110,7 +110,7 @@ class AppDetailModel(AppModel):
         )
 
 
-def read_app_id(app_id: str) -> UUID:
+async def read_app_id(app_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(app_id, "app")
 

@@ -32,12 +32,12 @@ __all__ = ["AppRunId", "create_run_api", "read_run"]
 GetRoom: TypeAlias = Callable[[], AppsRoom]
 
 
-def read_app_run_id(app_run_id: str) -> UUID:
+async def read_app_run_id(app_run_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(app_run_id, "app_run")
 
 
-def read_app_parameter(
+async def read_app_parameter(
     app_id: Annotated[str | None, Query(description="Only runs of this app.")] = None,
 ) -> UUID | None:
     """Return the app that a list is about, if one is named."""

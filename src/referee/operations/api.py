@@ -64,7 +64,7 @@ GetApplication: TypeAlias = Callable[[], OperatedApplication]
 """The application is opened by the server's lifespan, after the routes are made."""
 
 
-def read_job_id(job_id: str) -> UUID:
+async def read_job_id(job_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(job_id, "job")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
 
@@ -58,6 +58,11 @@ def register_operations(app: typer.Typer) -> None:
     app.command("selftest")(selftest)
 
 
+GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)
+"""New objects before they are looked through. With the default of 700 the requests of 200 clients are looked through
+again and again while they are served: a fifth of the processor time of an answer."""
+
+
 def up(
     ctx: typer.Context,
     port: PortOption = None,
@@ -87,6 +92,7 @@ def up(
     configure_logs(settings)
     web_app = composition.create_web_app(settings)
     gc.freeze()
+    gc.set_threshold(*GARBAGE_THRESHOLDS)
     gc.enable()
     serve(settings, web_app)
 

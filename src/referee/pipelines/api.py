@@ -40,10 +40,11 @@ GetRoom: TypeAlias = Callable[[], PipelinesRoom]
 GetEngine: TypeAlias = Callable[[], JobEngine]
 
 PipelineFilter = Annotated[Filter, Depends(filter_parameter(queries.PIPELINE_FIELDS))]
+EventFilter = Annotated[Filter, Depends(filter_parameter(queries.EVENT_FIELDS))]
 CellFilter = Annotated[Filter, Depends(filter_parameter(queries.CELL_FIELDS))]
 
 
-def read_pipeline_id(pipeline_id: str) -> UUID:
+async def read_pipeline_id(pipeline_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(pipeline_id, "pipeline")
 
@@ -119,13 +120,14 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
         response: Response,
         pipeline_id: PipelineId,
         principal: PrincipalParameter,
+        filter: EventFilter,
         limit: LimitParameter = DEFAULT_LIMIT,
         cursor: CursorParameter = None,
     ) -> PageModel[PipelineEventModel]:
         """List what happened to a pipeline, the latest first."""
         async with room().database.reading() as session:
             await queries.get_pipeline(session, principal.project_id, pipeline_id)
-            page = await queries.list_events(session, pipeline_id, cursor=cursor, limit=limit)
+            page = await queries.list_events(session, pipeline_id, where=filter, cursor=cursor, limit=limit)
         return answer_page(request, response, page, PipelineEventModel.model_validate)
 
 

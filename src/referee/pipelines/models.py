@@ -140,6 +140,7 @@ class PipelineEventModel(_Model):
 
     event_id: int
     cell_id: UUID | None
+    analysis_id: UUID | None = Field(description="Analysis of its cell; null when there is none.")
     kind: str
     message: str
     created_at: datetime

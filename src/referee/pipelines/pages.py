@@ -18,6 +18,7 @@ from referee.foundation.web.rendering import Crumb, render_page
 from referee.foundation.web.templating import with_query
 from referee.pipelines import queries, service
 from referee.pipelines.api import GetEngine, GetRoom, PipelineId
+from referee.pipelines.event_pages import add_event_page
 from referee.pipelines.grids import add_details, read_grid
 from referee.pipelines.page_lists import build_cards, build_cell_list, build_pipeline_list
 from referee.pipelines.states import PipelineState
@@ -37,6 +38,7 @@ def create_pages(room: GetRoom, engine: GetEngine, inspector: ToolInspector, gat
     router = APIRouter(include_in_schema=False)
     add_start_pages(router, room, engine, inspector, gate)
     _add_reads(router, room)
+    add_event_page(router, room, PIPELINES_CRUMB)
     _add_verbs(router, room, engine)
     return router
 

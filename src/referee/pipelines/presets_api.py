@@ -49,7 +49,7 @@ class PipelinePresetModel(BaseModel):
     updated_at: datetime
 
 
-def read_preset_id(preset_id: str) -> UUID:
+async def read_preset_id(preset_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(preset_id, "preset")
 

@@ -19,8 +19,10 @@ from referee.pipelines.views import Cell, CellCounts, Pipeline, PipelineEvent
 
 __all__ = [
     "CELL_FIELDS",
+    "EVENT_FIELDS",
     "PIPELINE_FIELDS",
     "count_cells",
+    "count_event_kinds",
     "count_pipelines",
     "get_cell",
     "get_pipeline",
@@ -58,6 +60,17 @@ _CELL_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
     "template": CellRow.__table__.c.template,
     "number": CellRow.__table__.c.number,
     "valid": CellRow.__table__.c.is_valid,
+}
+
+EVENT_FIELDS: Final[Mapping[str, FilterField]] = {
+    "kind": FilterField("keyword", "What kind of event it is.", example="kind:cell.*"),
+    "message": FilterField("text", "Part of its sentence.", is_searched=True),
+    "created": FilterField("time", "When it happened.", example="created:>=-1d"),
+}
+_EVENT_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "kind": PipelineEventRow.__table__.c.kind,
+    "message": PipelineEventRow.__table__.c.message,
+    "created": PipelineEventRow.__table__.c.created_at,
 }
 
 
@@ -188,21 +201,49 @@ async def get_cell(session: AsyncSession, project_id: UUID, cell_id: UUID) -> Ce
 
 
 async def list_events(
-    session: AsyncSession, pipeline_id: UUID, *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    session: AsyncSession,
+    pipeline_id: UUID,
+    *,
+    where: Filter | None = None,
+    cursor: str | None = None,
+    limit: int = DEFAULT_LIMIT,
 ) -> Page[PipelineEvent]:
     """Return what happened to a pipeline, the latest first."""
-    mine = PipelineEventRow.pipeline_id == pipeline_id
-    total_count = await session.scalar(select(func.count()).select_from(PipelineEventRow).where(mine)) or 0
+    conditions = [PipelineEventRow.pipeline_id == pipeline_id]
+    if where is not None:
+        conditions.append(to_where(where, _EVENT_COLUMNS))
+    counted = select(func.count()).select_from(PipelineEventRow).where(*conditions)
+    total_count = await session.scalar(counted) or 0
     statement = (
-        select(PipelineEventRow).where(mine).order_by(PipelineEventRow.event_id.desc()).limit(limit + 1)
+        select(PipelineEventRow, CellRow.analysis_id)
+        .outerjoin(CellRow, CellRow.cell_id == PipelineEventRow.cell_id)
+        .where(*conditions)
+        .order_by(PipelineEventRow.event_id.desc())
+        .limit(limit + 1)
     )
     if cursor is not None:
         (before,) = decode_cursor(cursor, "pipeline_events")
         statement = statement.where(PipelineEventRow.event_id < int(str(before)))
-    rows = (await session.scalars(statement)).all()
+    rows = (await session.execute(statement)).all()
     kept = rows[:limit]
-    next_cursor = encode_cursor("pipeline_events", [kept[-1].event_id]) if len(rows) > limit else None
-    return Page(tuple(_view_event(row) for row in kept), total_count, limit, next_cursor)
+    next_cursor = encode_cursor("pipeline_events", [kept[-1][0].event_id]) if len(rows) > limit else None
+    return Page(tuple(_view_event(row, analysis) for row, analysis in kept), total_count, limit, next_cursor)
+
+
+async def count_event_kinds(
+    session: AsyncSession, pipeline_id: UUID, where: Filter | None = None
+) -> dict[str, int]:
+    """Return how many events of each kind there are, whatever kinds the filter names; the most frequent first."""
+    conditions = [PipelineEventRow.pipeline_id == pipeline_id]
+    if where is not None:
+        conditions.append(to_where(where.without("kind"), _EVENT_COLUMNS))
+    rows = await session.execute(
+        select(PipelineEventRow.kind, func.count())
+        .where(*conditions)
+        .group_by(PipelineEventRow.kind)
+        .order_by(func.count().desc(), PipelineEventRow.kind)
+    )
+    return {kind: count for kind, count in rows}
 
 
 def view_cell(row: CellRow) -> Cell:
@@ -288,10 +329,11 @@ async def _estimate_remaining_s(session: AsyncSession, row: PipelineRow, counts:
     return float(mean_s) * open_count / min(at_once, open_count)
 
 
-def _view_event(row: PipelineEventRow) -> PipelineEvent:
+def _view_event(row: PipelineEventRow, analysis_id: UUID | None) -> PipelineEvent:
     return PipelineEvent(
         event_id=row.event_id,
         cell_id=row.cell_id,
+        analysis_id=analysis_id,
         kind=row.kind,
         message=row.message,
         created_at=row.created_at,

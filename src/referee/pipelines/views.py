@@ -113,6 +113,8 @@ class PipelineEvent:
 
     event_id: int
     cell_id: UUID | None
+    analysis_id: UUID | None
+    """Of its cell, as far as there is one."""
     kind: str
     message: str
     created_at: datetime

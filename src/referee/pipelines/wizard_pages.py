@@ -56,7 +56,7 @@ _MAX_FILE_CHARACTERS: Final = 1 << 20
 _SEARCHES: Final = ("search_models", "search_templates", "search_apps")
 
 
-def read_preset_path(preset_id: str) -> UUID:
+async def read_preset_path(preset_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(preset_id, "preset")
 

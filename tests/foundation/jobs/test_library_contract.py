@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Awaitable, Callable
 from importlib.metadata import version
 
 from dbos import DBOS, DBOSClient, EnqueueOptions
 from dbos._error import DBOSBaseException, DBOSWorkflowCancelledError, DBOSWorkflowConflictIDError
 from dbos._event_loop import BackgroundEventLoop
+from dbos._queue import queue_thread, queue_worker_thread
 from dbos._recovery import _recover_workflow, recover_pending_workflows
 from dbos._serialization import DBOSPortableJSONSerializer
 from dbos._sys_db import SystemDatabase
@@ -41,6 +43,19 @@ def test_the_private_functions_take_what_we_give_them() -> None:
     ]
     assert list_parameters(PostgresSystemDatabase.run_migrations) == ["self"]
     assert INTERNAL_QUEUE_NAME == "_dbos_internal_queue"
+
+
+def test_the_thread_of_a_queue_only_asks_its_event_whether_to_end_and_waits_on_it() -> None:
+    assert list_parameters(queue_worker_thread) == ["stop_event", "dbos", "queue"]
+    source = inspect.getsource(queue_worker_thread)
+    assert set(re.findall(r"stop_event\.(\w+\()", source)) == {"wait(", "is_set("}
+    assert len(re.findall(r"stop_event\.wait\(timeout=", source)) == source.count("stop_event.wait(") == 1
+    assert list_parameters(SystemDatabase.get_queue)[:2] == ["self", "name"]
+
+
+def test_the_library_looks_into_no_queue_that_it_was_not_told_to_listen_to() -> None:
+    assert "queue.name not in listening_set" in inspect.getsource(queue_thread)
+    assert "list(queues)" in inspect.getsource(DBOS.listen_queues)
 
 
 def test_recovery_in_the_library_is_still_what_we_do_ourselves() -> None:

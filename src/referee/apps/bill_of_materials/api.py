@@ -19,7 +19,7 @@ __all__ = ["add_bill_route"]
 GetRoom: TypeAlias = Callable[[], AppsRoom]
 
 
-def read_app_id(app_id: str) -> UUID:
+async def read_app_id(app_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(app_id, "app")
 

@@ -117,12 +117,12 @@ class GenerationDetailModel(GenerationModel):
     notices: list[NoticeModel]
 
 
-def read_generation_id(generation_id: str) -> UUID:
+async def read_generation_id(generation_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(generation_id, "generation")
 
 
-def read_app_parameter(
+async def read_app_parameter(
     app_id: Annotated[str | None, Query(description="Only those of this app.")] = None,
 ) -> UUID | None:
     """Return the app that a list is about, if one is named."""

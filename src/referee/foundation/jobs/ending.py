@@ -15,6 +15,7 @@ from referee.core.findings import JsonValue
 from referee.foundation.jobs import metrics
 from referee.foundation.jobs.kinds import KindRegistry
 from referee.foundation.jobs.library import JobLibrary
+from referee.foundation.jobs.pauses import notify_queue
 from referee.foundation.jobs.queries import read_job
 from referee.foundation.jobs.states import ACTIVE_STATES, Job, JobError, JobState
 from referee.foundation.jobs.tables import JobRow
@@ -114,6 +115,7 @@ async def _end_row(
     ).one()
     job = read_job(row)
     await _call_hook(session, kinds, job)
+    await notify_queue(session, row.queue)
     metrics.ENDED.labels(kind=job.kind, state=job.state).inc()
     logger.info(
         "job.ended",

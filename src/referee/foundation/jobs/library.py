@@ -5,14 +5,17 @@ results are kept, and ownership of a running job that is checked at each
 checkpoint. One workflow of the library is one job of ours and has its id.
 
 Private parts in use, because the public ones do not reach: the handle's
-``_sys_db`` (migrations, pending jobs of one owner, handing a job back) and
-reads of ``dbos.workflow_status``. A contract test fails when they change.
+``_sys_db`` (migrations, pending jobs of one owner, handing a job back), the
+function that looks after one queue, which we run in threads of our own with a
+pause of our own, and reads of ``dbos.workflow_status``. A contract test fails
+when they change.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import threading
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,6 +27,7 @@ import psycopg
 import sqlalchemy as sa
 from dbos import DBOS, DBOSClient, DBOSConfig, EnqueueOptions
 from dbos import _error as library_errors
+from dbos import _queue as library_queue
 from dbos import _utils as library_utils
 from dbos._serialization import DBOSPortableJSONSerializer
 from psycopg.conninfo import make_conninfo
@@ -32,6 +36,7 @@ from sqlalchemy.orm import Session
 
 from referee.core.errors import Conflict, RefereeError
 from referee.core.findings import JsonValue
+from referee.foundation.jobs.pauses import ALL_QUEUES, CHANNEL, QueueEar, QueuePause
 from referee.foundation.store import Database
 
 __all__ = [
@@ -59,6 +64,11 @@ JOB_CANCELLED = library_errors.DBOSWorkflowCancelledError
 JOB_TAKEN_OVER = library_errors.DBOSWorkflowConflictIDError
 JOB_DISOWNED: Final = (JOB_CANCELLED, JOB_TAKEN_OVER)
 """Raised inside a job that was cancelled or runs elsewhere now. Not ``Exception``: only the runner catches them."""
+
+STOP_PATIENCE_S: Final = 10.0
+"""For a thread that is in the middle of a look."""
+ABSENT_QUEUE_S: Final = 1.0
+"""Before a queue whose row cannot be read is tried again."""
 
 POOL_IDLE_COUNT: Final = 3
 POOL_BUSY_COUNT: Final = 16
@@ -109,6 +119,7 @@ class JobLibrary:
 
     def __init__(self, database: Database) -> None:
         _logger.addHandler(logging.NullHandler())  # before the library adds a console handler of its own
+        self._database = database
         self._engine = _create_engine(database)
         self._client = DBOSClient(
             system_database_engine=self._engine,
@@ -118,6 +129,9 @@ class JobLibrary:
             application_name=APPLICATION_NAME,
             lazy=True,
         )
+        self._ear: QueueEar | None = None
+        self._pauses: dict[str, QueuePause] = {}
+        self._threads: list[threading.Thread] = []
 
     async def migrate(self) -> None:
         """Bring the library's own schema to the version this release needs. Safe beside others doing the same."""
@@ -169,12 +183,16 @@ class JobLibrary:
         pending = [
             row.workflow_id for row in database.get_pending_workflows(executor_id, APPLICATION_VERSION)
         ]
-        return [
+        returned = [
             workflow_id
             for workflow_id in pending
             if (only is None or only(workflow_id))
             and database.reenqueue_for_recovery(workflow_id, [executor_id], library_utils.INTERNAL_QUEUE_NAME)
         ]
+        if returned:
+            with self._engine.begin() as connection:
+                connection.execute(sa.select(sa.func.pg_notify(CHANNEL, ALL_QUEUES)))
+        return returned
 
     # Reading its state
 
@@ -240,19 +258,23 @@ class JobLibrary:
             await run_schedule(scheduled_at, name)
 
         await self._register_queues(queues)
-        DBOS(config=self._config(executor_id))
+        instance = DBOS(config=self._config(executor_id))
         DBOS.workflow(name=JOB_WORKFLOW, max_recovery_attempts=None)(job)
         schedule_workflow = DBOS.workflow(name=SCHEDULE_WORKFLOW, max_recovery_attempts=None)(schedule)
-        DBOS.listen_queues([queue.name for queue in queues])
+        DBOS.listen_queues(
+            []
+        )  # its own threads ask every queue ten times a second for ever; ours do it instead
         JobLibrary._launched = self
         # Not in a thread: the library adopts the loop that runs in the launching thread.
         DBOS.launch()
+        self._look_into(queues, instance)
         await self._apply_schedules(schedules, schedule_workflow)
 
     async def shut_down(self) -> None:
         """Stop taking jobs. The caller has ended its running ones first."""
         if JobLibrary._launched is not self:
             return
+        await self._stop_looking()
         # The library's pool ends with it; whoever calls asyncio.to_thread afterwards needs another one.
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(MAX_THREADS, "referee-thread"))
         await asyncio.to_thread(DBOS.destroy, destroy_registry=True)
@@ -288,8 +310,31 @@ class JobLibrary:
             "sys_db_polling_concurrency": 4,
         }
 
+    def _look_into(self, queues: Sequence[Queue], instance: DBOS) -> None:
+        """Take jobs off the queues from now on, each in a thread of its own."""
+        self._pauses = {queue.name: QueuePause() for queue in queues}
+        self._threads = [
+            threading.Thread(
+                target=_look_for_ever, args=(pause, instance, name), name=f"queue-{name}", daemon=True
+            )
+            for name, pause in self._pauses.items()
+        ]
+        for thread in self._threads:
+            thread.start()
+        self._ear = QueueEar(self._database, self._pauses)
+        self._ear.start()
+
+    async def _stop_looking(self) -> None:
+        if self._ear is not None:
+            await self._ear.stop()
+        for pause in self._pauses.values():
+            pause.set()
+        for thread in self._threads:
+            await asyncio.to_thread(thread.join, STOP_PATIENCE_S)
+        self._ear, self._pauses, self._threads = None, {}, []
+
     async def _register_queues(self, queues: Sequence[Queue]) -> None:
-        """Declare the queues before launch, so that they are listened to at once and not a second later."""
+        """Declare the queues before anybody looks into them."""
         for queue in queues:
             await self._client.register_queue_async(
                 queue.name,
@@ -315,6 +360,19 @@ class JobLibrary:
                 for schedule in schedules
             ]
         )
+
+
+def _look_for_ever(pause: QueuePause, instance: DBOS, name: str) -> None:
+    """Take jobs off one queue until the pause is set. The library gives up on a queue whose row is not there."""
+    while not pause.is_set():
+        try:
+            queue = instance._sys_db.get_queue(name)
+        except sa.exc.SQLAlchemyError as error:
+            _logger.warning("The queue %s cannot be read: %s", name, error)
+            queue = None
+        if queue is not None:
+            library_queue.queue_worker_thread(pause, instance, queue)
+        pause.wait(ABSENT_QUEUE_S)
 
 
 def _create_engine(database: Database) -> sa.Engine:

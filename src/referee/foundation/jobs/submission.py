@@ -15,6 +15,7 @@ from referee.core.findings import JsonValue
 from referee.core.ids import format_id, new_id
 from referee.foundation.jobs.kinds import KindRegistry, digest_arguments, to_json
 from referee.foundation.jobs.library import JobLibrary, Queue
+from referee.foundation.jobs.pauses import notify_queue
 from referee.foundation.jobs.queries import read_job
 from referee.foundation.jobs.states import ACTIVE_STATES, MAX_PRIORITY, ChildJob, Job, get_child_id
 from referee.foundation.jobs.tables import JobRow
@@ -113,6 +114,8 @@ async def _enqueue(session: AsyncSession, library: JobLibrary, rows: Sequence[Jo
     for row in rows:
         job_id, queue, priority = row.job_id, row.queue, row.priority
         await session.run_sync(library.enqueue, job_id, queue=queue, priority=priority)
+    for queue in {row.queue for row in rows}:
+        await notify_queue(session, queue)
 
 
 async def _find_by_key(session: AsyncSession, project_id: UUID, key: str) -> JobRow | None:

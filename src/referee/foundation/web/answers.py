@@ -8,7 +8,7 @@ list has the same limit, cursor and filter, documented the same way.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Annotated, Generic, TypeAlias, TypeVar
 
 from fastapi import Depends, Header, Query
@@ -66,14 +66,14 @@ PrincipalParameter: TypeAlias = Annotated[Principal, Depends(get_principal)]
 """Who asks, and so whose project."""
 
 
-def filter_parameter(fields: Mapping[str, FilterField]) -> Callable[[str], Filter]:
+def filter_parameter(fields: Mapping[str, FilterField]) -> Callable[[str], Awaitable[Filter]]:
     """Return a dependency that reads ``?filter=`` by the given fields.
 
     Declare as ``filter: Annotated[Filter, Depends(filter_parameter(FIELDS))]``.
     """
     keys = ", ".join(sorted(fields))
 
-    def read_filter(
+    async def read_filter(
         filter: str = Query("", description=f"Filter text, such as 'key:value'. Keys: {keys}."),
     ) -> Filter:
         return parse_filter(filter, fields)
@@ -81,7 +81,7 @@ def filter_parameter(fields: Mapping[str, FilterField]) -> Callable[[str], Filte
     return read_filter
 
 
-def read_idempotency_key(
+async def read_idempotency_key(
     idempotency_key: Annotated[
         str | None,
         Header(

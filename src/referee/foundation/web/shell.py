@@ -67,7 +67,7 @@ def get_shell(connection: HTTPConnection) -> Shell:
     return shell
 
 
-def get_principal(connection: HTTPConnection) -> Principal:
+async def get_principal(connection: HTTPConnection) -> Principal:
     """Return who asks.
 
     Raises:

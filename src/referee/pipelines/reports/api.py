@@ -32,7 +32,7 @@ GetEngine: TypeAlias = Callable[[], JobEngine]
 ReportFilter = Annotated[Filter, Depends(filter_parameter(queries.REPORT_FIELDS))]
 
 
-def read_report_id(report_id: str) -> UUID:
+async def read_report_id(report_id: str) -> UUID:
     """Return the id in a path, with or without its prefix."""
     return parse_id(report_id, "report")
 
