@@ -5,8 +5,8 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0013_analyzer_replicas"
-down_revision = "0012_experiments"
+revision = "0014_analyzer_replicas"
+down_revision = "0013_runs"
 branch_labels = None
 depends_on = None
 
