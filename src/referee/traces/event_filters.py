@@ -145,7 +145,7 @@ def build_condition(wanted: EventFilter) -> ColumnElement[bool]:
 
 def _compare_json(wanted: EventFilter, value: Any) -> ColumnElement[bool]:
     value = cast(value, JSONB)
-    text = value.op("#>>")(literal_column("'{}'::text[]"))
+    text = value.op("#>>", return_type=_TEXT)(literal_column("'{}'::text[]"))
     is_there = and_(value.is_not(None), func.jsonb_typeof(value) != "null")
     if wanted.operator == "exists":
         return is_there
