@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import httpx
 import pytest
 from tests.experiments.runs.conftest import MakeRun
+
+from referee.core.ids import new_id
+from referee.experiments.datasets.tables import DatasetRow
+from referee.foundation.access import get_project
+from referee.foundation.store import Database
 
 
 async def create(client: httpx.AsyncClient, **body: Any) -> dict[str, Any]:
@@ -89,10 +94,12 @@ async def test_an_update_merges_objects_and_keeps_what_is_not_sent(client: httpx
 
 
 async def test_a_managed_dataset_gives_its_name_and_an_unknown_one_is_refused(
-    client: httpx.AsyncClient,
+    client: httpx.AsyncClient, database: Database
 ) -> None:
-    made = await client.post("/v1/datasets", json={"name": "Golden"})
-    dataset_id = made.json()["result"]["insertedId"]
+    project = await get_project(database, "default")
+    dataset_id = str(new_id())
+    async with database.transaction() as session:
+        session.add(DatasetRow(dataset_id=UUID(dataset_id), project_id=project.project_id, name="Golden"))
     run = (await create(client, dataset_id=dataset_id))["evaluation"]
     assert (run["dataset_id"], run["dataset_name"]) == (dataset_id, "Golden")
     unknown = await client.post("/v1/runs", json={"dataset_id": str(uuid4())})
