@@ -19,6 +19,7 @@ from referee.apps.commands import app as apps_app
 from referee.apps.model_commands import model_app
 from referee.apps.run_commands import template_app
 from referee.core.errors import RefereeError
+from referee.experiments.datasets.commands import dataset_app
 from referee.experiments.runs.commands import run_app
 from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
@@ -57,6 +58,7 @@ app.add_typer(model_app, name="model")
 app.add_typer(template_app, name="template")
 app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(report_app, name="report")
+app.add_typer(dataset_app, name="dataset")
 app.add_typer(run_app, name="run")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")

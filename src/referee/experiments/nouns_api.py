@@ -11,6 +11,7 @@ from referee.experiments.configurations.api import create_configurations_api
 from referee.experiments.configurations.function_tools_api import create_function_tools_api
 from referee.experiments.datasets.api import create_datasets_api
 from referee.experiments.datasets.datapoints_api import create_datapoints_api
+from referee.experiments.datasets.files_api import create_files_api
 from referee.experiments.metrics.api import create_metrics_api
 from referee.experiments.queues.api import create_queues_api
 from referee.experiments.room import GetRoom
@@ -23,6 +24,7 @@ def create_nouns_api(room: GetRoom) -> Sequence[APIRouter]:
     return (
         create_datasets_api(room),
         create_datapoints_api(room),
+        create_files_api(room),
         create_configurations_api(room),
         create_function_tools_api(room),
         create_metrics_api(room),

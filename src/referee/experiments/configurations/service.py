@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, delete, func, select
@@ -15,8 +15,10 @@ from referee.experiments.configurations.views import Configuration, Configuratio
 from referee.experiments.creations import claim_creation
 from referee.experiments.identifiers import make_not_found
 from referee.experiments.listing import list_newest
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
 __all__ = [
+    "CONFIGURATION_FIELDS",
     "count_configurations",
     "create_configuration",
     "delete_configuration",
@@ -27,6 +29,22 @@ __all__ = [
 ]
 
 
+CONFIGURATION_FIELDS: Final[Mapping[str, FilterField]] = {
+    "name": FilterField("text", "Part of its name.", is_searched=True, example="name:support"),
+    "provider": FilterField("text", "Part of its provider.", is_searched=True),
+    "model": FilterField("text", "Part of its model's name.", is_searched=True, example="model:small"),
+    "type": FilterField("enum", "What it is of.", ("LLM", "pipeline")),
+    "created": FilterField("time", "When it was created.", example="created:>=-7d"),
+}
+_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "name": ConfigurationRow.__table__.c.name,
+    "provider": ConfigurationRow.__table__.c.provider,
+    "model": ConfigurationRow.__table__.c.parameters_json["model"].astext,
+    "type": ConfigurationRow.__table__.c.kind,
+    "created": ConfigurationRow.__table__.c.created_at,
+}
+
+
 async def list_configurations(
     session: AsyncSession,
     project_id: UUID,
@@ -34,7 +52,7 @@ async def list_configurations(
     name: str | None = None,
     env: str | None = None,
     tags: Sequence[str] = (),
-    text: str = "",
+    where: Filter | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Configuration]:
@@ -46,24 +64,21 @@ async def list_configurations(
         name: Only those of exactly this name.
         env: Only those used in this environment.
         tags: Only those that carry all of these.
-        text: Only those whose name or provider holds it.
+        where: Only those that match.
         cursor: Of the page before.
         limit: Rows at most.
     """
-    where: list[ColumnElement[bool]] = [ConfigurationRow.project_id == project_id]
+    conditions: list[ColumnElement[bool]] = [ConfigurationRow.project_id == project_id]
     if name is not None:
-        where.append(ConfigurationRow.name == name)
+        conditions.append(ConfigurationRow.name == name)
     if env is not None:
-        where.append(ConfigurationRow.env_json.contains([env]))
+        conditions.append(ConfigurationRow.env_json.contains([env]))
     if tags:
-        where.append(ConfigurationRow.tags_json.contains(list(tags)))
-    if text:
-        where.append(
-            ConfigurationRow.name.icontains(text, autoescape=True)
-            | ConfigurationRow.provider.icontains(text, autoescape=True)
-        )
+        conditions.append(ConfigurationRow.tags_json.contains(list(tags)))
+    if where is not None:
+        conditions.append(to_where(where, _COLUMNS))
     page = await list_newest(
-        session, ConfigurationRow, ConfigurationRow.configuration_id, where, cursor=cursor, limit=limit
+        session, ConfigurationRow, ConfigurationRow.configuration_id, conditions, cursor=cursor, limit=limit
     )
     return page.map(_view)
 

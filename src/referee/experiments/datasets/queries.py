@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, Text, and_, cast, func, or_, select, tuple_
@@ -20,8 +20,11 @@ from referee.experiments.datasets.tables import (
 from referee.experiments.datasets.views import Datapoint, DatapointContent, Dataset, DatasetVersion
 from referee.experiments.identifiers import make_not_found
 from referee.foundation.store import decode_cursor, encode_cursor
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
 __all__ = [
+    "DATAPOINT_FIELDS",
+    "DATASET_FIELDS",
     "MAX_DATAPOINTS_COUNT",
     "check_version",
     "count_datasets",
@@ -38,6 +41,31 @@ __all__ = [
 MAX_DATAPOINTS_COUNT = 100_000
 """Of one dataset: their ids are 4 MB of JSON."""
 
+DATASET_FIELDS: Final[Mapping[str, FilterField]] = {
+    "name": FilterField("text", "Part of its name.", is_searched=True, example="name:support"),
+    "description": FilterField("text", "Part of its description.", is_searched=True),
+    "datapoints": FilterField("number", "Datapoints that belong to it.", example="datapoints:>=10"),
+    "created": FilterField("time", "When it was created.", example="created:>=-7d"),
+}
+DATAPOINT_FIELDS: Final[Mapping[str, FilterField]] = {
+    "inputs": FilterField("text", "Part of its inputs, as JSON.", is_searched=True, example="inputs:refund"),
+    "truth": FilterField("text", "Part of its ground truth, as JSON.", is_searched=True),
+    "metadata": FilterField("text", "Part of its metadata, as JSON."),
+    "event": FilterField("keyword", "Id of the event it was made from."),
+}
+_DATASET_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "name": DatasetRow.__table__.c.name,
+    "description": DatasetRow.__table__.c.description,
+    "datapoints": DatasetRow.__table__.c.datapoints_count,
+    "created": DatasetRow.__table__.c.created_at,
+}
+_DATAPOINT_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "inputs": cast(DatapointRevisionRow.__table__.c.inputs_json, Text),
+    "truth": cast(DatapointRevisionRow.__table__.c.ground_truth_json, Text),
+    "metadata": cast(DatapointRevisionRow.__table__.c.metadata_json, Text),
+    "event": DatapointRevisionRow.__table__.c.linked_event,
+}
+
 _is_present = DatasetMemberRow.until_version.is_(None)
 
 
@@ -47,7 +75,7 @@ async def list_datasets(
     *,
     dataset_id: UUID | None = None,
     name: str | None = None,
-    text: str = "",
+    where: Filter | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Dataset]:
@@ -58,24 +86,19 @@ async def list_datasets(
         project_id: Whose.
         dataset_id: Only this one.
         name: Only those of exactly this name.
-        text: Only those whose name or description holds it.
+        where: Only those that match.
         cursor: Of the page before.
         limit: Rows at most.
     """
-    where: list[ColumnElement[bool]] = [DatasetRow.project_id == project_id]
+    conditions: list[ColumnElement[bool]] = [DatasetRow.project_id == project_id]
     if dataset_id is not None:
-        where.append(DatasetRow.dataset_id == dataset_id)
+        conditions.append(DatasetRow.dataset_id == dataset_id)
     if name is not None:
-        where.append(DatasetRow.name == name)
-    if text:
-        where.append(
-            or_(
-                DatasetRow.name.icontains(text, autoescape=True),
-                DatasetRow.description.icontains(text, autoescape=True),
-            )
-        )
-    total_count = await session.scalar(select(func.count()).select_from(DatasetRow).where(*where)) or 0
-    statement = select(DatasetRow).where(*where)
+        conditions.append(DatasetRow.name == name)
+    if where is not None:
+        conditions.append(to_where(where, _DATASET_COLUMNS))
+    total_count = await session.scalar(select(func.count()).select_from(DatasetRow).where(*conditions)) or 0
+    statement = select(DatasetRow).where(*conditions)
     if cursor is not None:
         (after,) = decode_cursor(cursor, "datasets")
         statement = statement.where(DatasetRow.dataset_id < UUID(str(after)))
@@ -227,7 +250,7 @@ async def list_dataset_datapoints(
     dataset_id: UUID,
     *,
     version: int | None = None,
-    text: str = "",
+    where: Filter | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Datapoint]:
@@ -238,25 +261,20 @@ async def list_dataset_datapoints(
         project_id: Whose.
         dataset_id: Which dataset.
         version: None: the newest.
-        text: Only those whose inputs or ground truth hold it.
+        where: Only those that match.
         cursor: Of the page before.
         limit: Rows at most.
     """
-    where: list[ColumnElement[bool]] = [
+    conditions: list[ColumnElement[bool]] = [
         DatasetMemberRow.project_id == project_id,
         DatasetMemberRow.dataset_id == dataset_id,
         _is_present if version is None else _holds_in(version),
     ]
-    if text:
-        where.append(
-            or_(
-                cast(DatapointRevisionRow.inputs_json, Text).icontains(text, autoescape=True),
-                cast(DatapointRevisionRow.ground_truth_json, Text).icontains(text, autoescape=True),
-            )
-        )
+    if where is not None:
+        conditions.append(to_where(where, _DATAPOINT_COLUMNS))
     statement = (
         _select_datapoints(DatasetMemberRow.revision, DatasetMemberRow.position)
-        .where(*where)
+        .where(*conditions)
         .order_by(DatasetMemberRow.position, DatapointRow.datapoint_id)
     )
     total_count = (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, func, select
@@ -13,8 +15,10 @@ from referee.experiments.identifiers import make_not_found
 from referee.experiments.listing import list_newest
 from referee.experiments.metrics.tables import MetricRow, MetricVersionRow
 from referee.experiments.metrics.views import Metric, MetricVersion
+from referee.foundation.web.filters import Filter, FilterField, to_where
 
 __all__ = [
+    "METRIC_FIELDS",
     "count_metrics",
     "get_metric",
     "get_metric_row",
@@ -24,6 +28,18 @@ __all__ = [
     "list_metrics",
 ]
 
+METRIC_FIELDS: Final[Mapping[str, FilterField]] = {
+    "name": FilterField("text", "Part of its name.", is_searched=True, example="name:accuracy"),
+    "type": FilterField("enum", "What judges.", ("PYTHON", "LLM", "HUMAN", "COMPOSITE")),
+    "enabled": FilterField("flag", "Whether ingested events are judged."),
+    "created": FilterField("time", "When it was created.", example="created:>=-7d"),
+}
+_COLUMNS: Final[Mapping[str, ColumnElement[Any]]] = {
+    "name": MetricRow.__table__.c.name,
+    "type": MetricRow.__table__.c.kind,
+    "enabled": MetricRow.__table__.c.is_enabled,
+    "created": MetricRow.__table__.c.created_at,
+}
 _VERSION_NAME = re.compile(r"v([1-9][0-9]{0,8})")
 
 
@@ -33,7 +49,7 @@ async def list_metrics(
     *,
     metric_id: UUID | None = None,
     kind: str | None = None,
-    text: str = "",
+    where: Filter | None = None,
     cursor: str | None = None,
     limit: int = DEFAULT_LIMIT,
 ) -> Page[Metric]:
@@ -44,18 +60,18 @@ async def list_metrics(
         project_id: Whose.
         metric_id: Only this one.
         kind: Only those of this kind.
-        text: Only those whose name holds it.
+        where: Only those that match.
         cursor: Of the page before.
         limit: Rows at most.
     """
-    where: list[ColumnElement[bool]] = [MetricRow.project_id == project_id]
+    conditions: list[ColumnElement[bool]] = [MetricRow.project_id == project_id]
     if metric_id is not None:
-        where.append(MetricRow.metric_id == metric_id)
+        conditions.append(MetricRow.metric_id == metric_id)
     if kind is not None:
-        where.append(MetricRow.kind == kind)
-    if text:
-        where.append(MetricRow.name.icontains(text, autoescape=True))
-    page = await list_newest(session, MetricRow, MetricRow.metric_id, where, cursor=cursor, limit=limit)
+        conditions.append(MetricRow.kind == kind)
+    if where is not None:
+        conditions.append(to_where(where, _COLUMNS))
+    page = await list_newest(session, MetricRow, MetricRow.metric_id, conditions, cursor=cursor, limit=limit)
     return page.map(_view)
 
 
