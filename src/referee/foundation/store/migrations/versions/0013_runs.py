@@ -6,8 +6,8 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import postgresql
 
-revision = "0014_runs"
-down_revision = "0013_analyzer_replicas"
+revision = "0013_runs"
+down_revision = "0012_experiments"
 branch_labels = None
 depends_on = None
 
