@@ -37,6 +37,7 @@ from referee.pipelines.reports import register_report_workflows
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
 from referee.traces import TracesRoom, open_traces
+from referee.traces.integrity import check_spans
 
 __all__ = ["ALL_TABLES", "Application", "open_application"]
 
@@ -82,7 +83,11 @@ class Application:
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
         """What every room wants read again."""
         checks = (check_artifacts, check_analyses, check_result_folders)
-        return (*(partial(check, self.analysis) for check in checks), partial(check_decisions, self.database))
+        return (
+            *(partial(check, self.analysis) for check in checks),
+            partial(check_spans, self.database),
+            partial(check_decisions, self.database),
+        )
 
 
 @asynccontextmanager

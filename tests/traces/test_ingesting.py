@@ -16,17 +16,25 @@ import zstandard
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from sqlalchemy import select
+from sqlalchemy import select, update
 from tests.traces.requests import START_NS, TRACE, make_request, make_span
 
 from referee.core.errors import InvalidInput, PayloadTooLarge, TooManyRequests
-from referee.traces import TracesRoom, list_events, parse_event_filters, update_event
+from referee.core.integrity import IntegrityProblem
+from referee.traces import TracesRoom, create_events, list_events, parse_event_filters, update_event
 from referee.traces.events import Event
 from referee.traces.ingesting import MAX_BODY_BYTES, decompress, ingest_otlp
+from referee.traces.integrity import check_spans
 from referee.traces.otlp.json_form import decode_json
 from referee.traces.otlp.protobuf import decode_protobuf
+from referee.traces.sessions import delete_event, delete_session
 from referee.traces.tables import SessionRow, SpanBatchRow, SpanHourRow, SpanRow
 from referee.traces.writer import SpanWriter
+
+
+async def _list_wrong_sums(room: TracesRoom) -> list[str]:
+    found = [item async for item in check_spans(room.database)]
+    return [item.message for item in found if isinstance(item, IntegrityProblem)]
 
 
 async def _read(room: TracesRoom, project_id: UUID, **wanted: Any) -> list[Event]:
@@ -268,6 +276,7 @@ async def test_many_writers_of_the_same_spans_leave_each_once(room: TracesRoom, 
     counted = sum(1 for span in stored if span.is_counted)
     assert row.total_tokens == counted == sum(hour.total_tokens for hour in hours)
     assert counted == 100
+    assert await _list_wrong_sums(room) == []
     assert sum(sum(map(int, map(str, hour.durations_json.values()))) for hour in hours) == 200
 
 
@@ -283,3 +292,77 @@ async def test_a_change_waits_for_its_span(room: TracesRoom, project_id: UUID) -
     async with room.database.reading() as session:
         (row,) = (await session.scalars(select(SessionRow))).all()
     assert row.feedback_count == 1
+
+
+async def test_an_event_sent_twice_at_once_gets_what_each_says(room: TracesRoom, project_id: UUID) -> None:
+    def make(**metrics: float) -> dict[str, Any]:
+        return {"event_type": "tool", "event_id": "same", "session_id": "s", "inputs": {}, "metrics": metrics}
+
+    await create_events(room, project_id, [make(a=1), make(b=2)])
+    await asyncio.gather(
+        create_events(room, project_id, [make(c=3)]), create_events(room, project_id, [make(d=4)])
+    )
+    await asyncio.gather(
+        *(
+            create_events(room, project_id, [{**make(**{name: 1}), "event_id": "other"}])
+            for name in ("e", "f", "g")
+        )
+    )
+    (event,) = await _read(room, project_id, event_id="same")
+    assert event.metrics == {"a": 1, "b": 2, "c": 3, "d": 4}
+    (other,) = await _read(room, project_id, event_id="other")
+    assert other.metrics == {"e": 1, "f": 1, "g": 1}
+    assert await _list_wrong_sums(room) == []
+
+
+async def test_sums_follow_what_a_change_says(room: TracesRoom, project_id: UUID) -> None:
+    body: dict[str, Any] = {
+        "event_type": "model",
+        "event_id": "call",
+        "session_id": "s",
+        "inputs": {},
+        "start_time": 1_000,
+    }
+    await create_events(room, project_id, [body])
+    changes: dict[str, Any] = {
+        "metadata": {"prompt_tokens": 3, "completion_tokens": 4},
+        "config": {"model": "m-2"},
+        "end_time": 3_000,
+        "error": "broken",
+        "feedback": {"good": False},
+        "unforeseen": 5,
+    }
+    assert await update_event(room.database, project_id, "call", changes)
+    assert await update_event(room.database, project_id, "call", {"error": "", "feedback": {"why": "x"}})
+    (event,) = await _read(room, project_id, event_id="call")
+    assert (event.total_tokens, event.model, event.duration_ms, event.error) == (7, "m-2", 2_000, None)
+    assert event.metadata["unforeseen"] == 5
+    async with room.database.reading() as session:
+        (row,) = (await session.scalars(select(SessionRow))).all()
+        hours = {hour.model: hour for hour in (await session.scalars(select(SpanHourRow))).all()}
+    assert (row.total_tokens, row.errors_count, row.feedback_count) == (7, 0, 1)
+    assert (hours[""].spans_count, hours["m-2"].spans_count, hours["m-2"].errors_count) == (0, 1, 0)
+    assert hours["m-2"].duration_ns == 2_000_000_000
+    assert await _list_wrong_sums(room) == []
+
+
+async def test_deleting_takes_out_of_the_sums(room: TracesRoom, project_id: UUID) -> None:
+    spans = [make_span(n, parent=1 if n > 1 else None, gen_ai__usage__total_tokens=5) for n in range(1, 5)]
+    await ingest_otlp(room, project_id, make_request(spans), is_json=False)
+    (leaf, *_) = [event for event in await _read(room, project_id) if event.span_id == f"{4:016x}"]
+    await delete_event(room.database, project_id, leaf.event_id)
+    async with room.database.reading() as session:
+        (row,) = (await session.scalars(select(SessionRow))).all()
+    assert (row.events_count, row.total_tokens) == (3, 10)
+    assert await _list_wrong_sums(room) == []
+    assert await delete_session(room.database, project_id, leaf.session_id) == 3
+    assert await _read(room, project_id) == []
+    assert await _list_wrong_sums(room) == []
+
+
+async def test_a_wrong_sum_is_found(room: TracesRoom, project_id: UUID) -> None:
+    await ingest_otlp(room, project_id, make_request([make_span(1)]), is_json=False)
+    async with room.database.transaction() as session:
+        await session.execute(update(SessionRow).values(events_count=2))
+        await session.execute(update(SpanHourRow).values(spans_count=3))
+    assert len(await _list_wrong_sums(room)) == 2

@@ -44,7 +44,6 @@ from referee.traces.room import TracesRoom
 
 __all__ = ["create_api"]
 
-MAX_EXPORT_LIMIT = 7_500
 MAX_SEARCH_LIMIT = 1_000
 
 
@@ -158,7 +157,7 @@ def _add_reading(router: ClientRouter, room: Callable[[], TracesRoom]) -> None:
     @router.both("POST", "/events/export")
     async def export_events(body: ExportRequest, principal: PrincipalParameter) -> EventsAnswer:
         """Return events that match, the latest first."""
-        page = await _list(room(), principal, body, MAX_EXPORT_LIMIT)
+        page = await _list(room(), principal, body, service.MAX_EXPORT_LIMIT)
         events = [_project(render_event(event), body.projections) for event in page.events]
         return EventsAnswer(events=events, totalEvents=page.total_count, count=page.total_count)
 

@@ -10,18 +10,18 @@ from uuid import uuid4
 from referee.core.errors import InvalidInput
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
+from referee.traces.events import NS_PER_MS
 from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid, show_id
 from referee.traces.mapping import MappedSpan
-from referee.traces.mapping.applying import BUCKETS, EVENT_TYPES
-from referee.traces.mapping.shaping import clean_value, read_count, read_usd
+from referee.traces.mapping.applying import BUCKETS, EVENT_TYPES, fill_columns
+from referee.traces.mapping.shaping import clean_value
 from referee.traces.otlp.spans import clean_text
 from referee.traces.rows import NewSpan
 
-__all__ = ["build_event", "build_session", "read_model_event"]
+__all__ = ["KNOWN_MEMBERS", "MAX_NS", "build_event", "build_session", "read_model_event"]
 
-NS_PER_MS: Final = 1_000_000
 MAX_NS: Final = 2**63 - 1
-_KNOWN: Final = frozenset(
+KNOWN_MEMBERS: Final = frozenset(
     (
         *BUCKETS,
         "project",
@@ -170,30 +170,13 @@ def _map_body(body: Mapping[str, JsonValue], event_type: str) -> MappedSpan:
         if isinstance(value, dict):
             setattr(mapped, bucket, value)
     for key, value in body.items():
-        if key not in _KNOWN and value is not None:
+        if key not in KNOWN_MEMBERS and value is not None:
             mapped.metadata.setdefault(clean_text(key), clean_value(value))
     error = body.get("error")
     mapped.error = None if error is None or error == "" else clean_text(str(error))
     mapped.source = clean_text(str(body.get("source") or ""))
-    _read_numbers(mapped)
+    fill_columns(mapped)
     return mapped
-
-
-def _read_numbers(mapped: MappedSpan) -> None:
-    metadata, config = mapped.metadata, mapped.config
-    mapped.prompt_tokens = read_count(metadata.get("prompt_tokens"))
-    mapped.completion_tokens = read_count(metadata.get("completion_tokens"))
-    mapped.total_tokens = read_count(metadata.get("total_tokens"))
-    if mapped.total_tokens is None and not (
-        mapped.prompt_tokens is None and mapped.completion_tokens is None
-    ):
-        mapped.total_tokens = (mapped.prompt_tokens or 0) + (mapped.completion_tokens or 0)
-    mapped.cost_usd = read_usd(metadata.get("cost"))
-    for name in ("model", "provider"):
-        value = config.get(name)
-        setattr(mapped, name, value if isinstance(value, str) and value else None)
-    user_id = mapped.user_properties.get("user_id")
-    mapped.user_id = user_id if isinstance(user_id, str) and user_id else None
 
 
 def _object(body: Mapping[str, JsonValue], name: str) -> dict[str, JsonValue]:

@@ -30,6 +30,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects.postgresql import JSONB
 
 from referee.core.errors import InvalidInput
+from referee.traces.events import NS_PER_MS
 from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid
 from referee.traces.mapping.applying import BUCKETS
 from referee.traces.tables import SessionRow, SpanRow
@@ -60,7 +61,6 @@ TYPES: Final = ("string", "number", "boolean", "datetime")
 MAX_FILTERS: Final = 50
 MAX_VALUE_CHARACTERS: Final = 10_000
 MAX_DIGITS: Final = 40
-NS_PER_MS: Final = 1_000_000
 _NUMBER: Final = r"^[+-]?(\d{1,40}(\.\d{0,40})?|\.\d{1,40})([eE][+-]?\d{1,2})?$"
 _ISO: Final = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d"
 
@@ -130,6 +130,8 @@ def build_condition(wanted: EventFilter) -> ColumnElement[bool]:
         return _OWN[wanted.field](wanted)
     bucket, _, path = wanted.field.partition(".")
     if bucket == "metadata" and path in _LINEAGE:
+        if path == "trace_id" and wanted.operator == "is" and _is_trace_id(wanted.value):
+            return and_(true(), SpanRow.trace_id == UUID(str(wanted.value)))
         return _LINEAGE[path](wanted)
     if bucket not in BUCKETS:
         raise _invalid(f"An event has no field {wanted.field[:80]!r}.")
@@ -141,6 +143,10 @@ def build_condition(wanted: EventFilter) -> ColumnElement[bool]:
     parts = path.split(".")[:40]
     nested = func.jsonb_extract_path(column, *(cast(part, _TEXT) for part in parts))
     return _compare_json(wanted, func.coalesce(column[path], cast(nested, JSONB)))
+
+
+def _is_trace_id(value: object) -> bool:
+    return isinstance(value, str) and re.fullmatch(r"[0-9a-f]{32}", value) is not None
 
 
 def _compare_json(wanted: EventFilter, value: Any) -> ColumnElement[bool]:

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.core.findings import JsonValue
 from referee.traces.tables import SessionRow, SpanRow
 
-__all__ = ["Event", "read_events", "render_event", "select_spans"]
+__all__ = ["NS_PER_MS", "Event", "read_events", "render_event", "select_spans"]
 
 NS_PER_MS: Final = 1_000_000
 

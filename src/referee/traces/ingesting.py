@@ -148,14 +148,14 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 
 async def tell_observers(room: TracesRoom, project_id: UUID, arrival: Arrival) -> None:
-    """Tell who watches of the events that are new. Their failures are theirs: the events are committed."""
+    """Tell who watches of events that are committed; their failures are theirs.
+
+    Of those that were there before too: what is sent again because an answer was lost may be what an
+    observer never heard of.
+    """
     if not room.observers:
         return
-    event_ids = [
-        span.event_id if span.event_id is not None else format_uid(span.span_uid)
-        for span in arrival.spans
-        if span.span_uid not in arrival.known_uids
-    ]
+    event_ids = [span.shown_id for span in arrival.spans]
     for observe in room.observers:
         try:
             await observe(project_id, event_ids)

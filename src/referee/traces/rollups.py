@@ -24,6 +24,7 @@ __all__ = [
     "SessionTotals",
     "add_hours",
     "add_sessions",
+    "compute_change",
     "compute_hours",
     "compute_sessions",
     "make_hour_key",
@@ -133,6 +134,28 @@ def compute_hours(spans: Iterable[NewSpan], sign: int = 1) -> dict[HourKey, Hour
         if span.is_counted:
             _add_numbers(totals, span, sign)
     return hours
+
+
+def compute_change(
+    before: NewSpan, after: NewSpan
+) -> tuple[dict[SessionKey, SessionTotals], dict[HourKey, HourTotals]]:
+    """Return what a change of one span changes in its session and its hours."""
+    sessions, hours = compute_sessions([after]), compute_hours([after])
+    for session_key, taken in compute_sessions([before], -1).items():
+        _add_up(sessions.setdefault(session_key, SessionTotals()), taken)
+    for hour_key, lost in compute_hours([before], -1).items():
+        totals = hours.setdefault(hour_key, HourTotals())
+        _add_up(totals, lost)
+        totals.duration_ns += lost.duration_ns
+        merge_sketches(totals.durations, lost.durations)
+    return sessions, hours
+
+
+def _add_up(totals: SessionTotals | HourTotals, added: SessionTotals | HourTotals) -> None:
+    """Add the sums of one to another; names and bounds are none."""
+    for name in totals.__slots__:
+        if name.endswith(("_count", "_tokens", "_usd")):
+            setattr(totals, name, getattr(totals, name) + getattr(added, name))
 
 
 def make_hour_key(

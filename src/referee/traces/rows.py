@@ -10,11 +10,18 @@ from typing import Final
 import orjson
 
 from referee.core.findings import JsonValue
-from referee.traces.identity import MAX_ID_CHARACTERS, compute_span_uid, compute_uid, show_id
+from referee.traces.identity import (
+    MAX_ID_CHARACTERS,
+    compute_span_uid,
+    compute_uid,
+    format_uid,
+    show_id,
+)
 from referee.traces.mapping import MAPPING_VERSION, MappedSpan, map_span
 from referee.traces.otlp.spans import DecodedSpan, Resource
+from referee.traces.tables import SpanRow
 
-__all__ = ["COLUMNS", "NewSpan", "build_span", "dump_json", "identify_resource", "render_line"]
+__all__ = ["COLUMNS", "NewSpan", "build_span", "dump_json", "identify_resource", "read_back", "render_line"]
 
 COLUMNS: Final = (
     "project_id",
@@ -98,6 +105,11 @@ class NewSpan:
         return self.mapped.total_tokens is not None or self.mapped.cost_usd is not None
 
     @property
+    def shown_id(self) -> str:
+        """The id of its event, as text."""
+        return self.event_id if self.event_id is not None else format_uid(self.span_uid)
+
+    @property
     def event_uid(self) -> str:
         """The uid that its event's id leads to."""
         return self.span_uid if self.event_id is None else compute_uid(self.event_id)
@@ -166,6 +178,32 @@ def _read_session_id(mapped: MappedSpan, trace_uid: str) -> str | None:
     text = text[:MAX_ID_CHARACTERS]
     lowered = text.lower()
     return lowered if len(text) == 36 and show_id(lowered, compute_uid(lowered)) is None else text
+
+
+def read_back(row: SpanRow) -> NewSpan:
+    """Return of a stored row what sums are made of, and nothing more."""
+    mapped = MappedSpan(
+        event_type=row.event_type,
+        event_name=row.event_name,
+        feedback=row.feedback_json,
+        error=row.error,
+        model=row.model,
+        prompt_tokens=row.prompt_tokens,
+        completion_tokens=row.completion_tokens,
+        total_tokens=row.total_tokens,
+        cost_usd=row.cost_usd,
+    )
+    return NewSpan(
+        row.project_id.hex,
+        row.span_uid.hex,
+        row.session_uid.hex,
+        None,
+        row.start_ns,
+        row.end_ns,
+        mapped,
+        parent_uid=None if row.parent_uid is None else row.parent_uid.hex,
+        is_counted=row.is_counted,
+    )
 
 
 def identify_resource(shared: Resource) -> str:

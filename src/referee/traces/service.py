@@ -15,8 +15,8 @@ from referee.core.findings import JsonValue
 from referee.foundation.store import Database
 from referee.traces.arriving import build_event, build_session
 from referee.traces.event_filters import EventFilter, build_conditions
-from referee.traces.events import Event, read_events, select_spans
-from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid, format_uid, show_id
+from referee.traces.events import NS_PER_MS, Event, read_events, select_spans
+from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid, show_id
 from referee.traces.ingesting import tell_observers
 from referee.traces.room import TracesRoom
 from referee.traces.rows import NewSpan
@@ -25,11 +25,13 @@ from referee.traces.tables import SessionRow, SpanRow
 from referee.traces.updating import WRITERS_LOCK, change_event, keep_update
 
 __all__ = [
+    "MAX_EXPORT_LIMIT",
     "EventBatch",
     "EventPage",
     "create_events",
     "get_event",
     "list_events",
+    "list_events_by_id",
     "list_run_events",
     "start_session",
     "update_event",
@@ -38,7 +40,7 @@ __all__ = [
 MAX_EXPORT_LIMIT: Final = 7_500
 MAX_RUN_EVENTS: Final = 100_000
 MAX_BATCH_EVENTS: Final = 10_000
-NS_PER_MS: Final = 1_000_000
+IDS_PER_STATEMENT: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ async def start_session(room: TracesRoom, project_id: UUID, body: Mapping[str, J
     """
     row = build_session(project_id.hex, body)
     await _write(room, project_id, [row], [body])
-    return await get_event(room.database, project_id, format_uid(row.span_uid))
+    return await get_event(room.database, project_id, row.shown_id)
 
 
 async def create_events(
@@ -111,7 +113,7 @@ async def create_events(
     await _write(room, project_id, rows, whole)
     count = len(bodies)
     return EventBatch(
-        [row.event_id if row.event_id is not None else format_uid(row.span_uid) for row in rows[:count]],
+        [row.shown_id for row in rows[:count]],
         session_id,
     )
 
@@ -121,12 +123,16 @@ async def _write(
 ) -> None:
     arrival = Arrival(project_id.hex, list(rows))
     await room.writer.write(arrival)
-    if arrival.known_uids:
+    known = set(arrival.known_uids)
+    repeated: list[tuple[NewSpan, Mapping[str, JsonValue]]] = []
+    for row, body in zip(rows, bodies, strict=True):
+        if row.span_uid in known:
+            repeated.append((row, body))
+        known.add(row.span_uid)
+    if repeated:
         async with room.database.transaction() as session:
-            for row, body in zip(rows, bodies, strict=True):
-                if row.span_uid in arrival.known_uids:
-                    event_id = row.event_id if row.event_id is not None else format_uid(row.span_uid)
-                    await change_event(session, project_id, event_id, _clean_changes(body))
+            for row, body in repeated:
+                await change_event(session, project_id, row.shown_id, _clean_changes(body))
     await tell_observers(room, project_id, arrival)
 
 
@@ -213,6 +219,20 @@ async def get_event(database: Database, project_id: UUID, event_id: str) -> Even
             if events:
                 return events[0]
     raise _not_found(event_id)
+
+
+async def list_events_by_id(database: Database, project_id: UUID, event_ids: Sequence[str]) -> list[Event]:
+    """Return those of the events that are there; the caller bounds how many it asks for."""
+    ids = list(dict.fromkeys(event_ids))
+    events: list[Event] = []
+    async with database.reading() as session:
+        for start in range(0, len(ids), IDS_PER_STATEMENT):
+            some = ids[start : start + IDS_PER_STATEMENT]
+            uids = [UUID(compute_uid(event_id)) for event_id in some]
+            is_wanted = (SpanRow.span_uid == func.any(uids)) | (SpanRow.event_id == func.any(some))
+            statement = select_spans().where(SpanRow.project_id == project_id, is_wanted)
+            events += await read_events(session, statement)
+    return events
 
 
 async def list_events(

@@ -11,19 +11,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.core.errors import NotFound
 from referee.core.findings import JsonValue
 from referee.foundation.store import Database
-from referee.traces.events import Event, read_events, render_event, select_spans
+from referee.traces.events import NS_PER_MS, Event, read_events, render_event, select_spans
 from referee.traces.identity import compute_uid
-from referee.traces.mapping import MappedSpan
 from referee.traces.rollups import add_hours, add_sessions, compute_hours, compute_sessions
-from referee.traces.rows import NewSpan
-from referee.traces.storing import get_driver
+from referee.traces.rows import NewSpan, read_back
+from referee.traces.statements import get_driver
 from referee.traces.tables import SessionRow, SpanRow
 from referee.traces.updating import WRITERS_LOCK
 
 __all__ = ["MAX_TREE_EVENTS", "build_tree", "delete_event", "delete_session", "get_session_tree"]
 
 MAX_TREE_EVENTS: Final = 50_000
-NS_PER_MS: Final = 1_000_000
 
 
 async def get_session_tree(database: Database, project_id: UUID, session_id: str) -> dict[str, JsonValue]:
@@ -179,7 +177,7 @@ async def _lock(session: AsyncSession) -> None:
 async def _delete_rows(session: AsyncSession, *conditions: Any, keeps_session: bool) -> list[NewSpan]:
     """Delete rows and take them out of the sums."""
     removed = (await session.scalars(select(SpanRow).where(*conditions).with_for_update())).all()
-    spans = [_read_back(row) for row in removed]
+    spans = [read_back(row) for row in removed]
     await session.execute(delete(SpanRow).where(*conditions))
     async with (await get_driver(session)).cursor() as cursor:
         await add_hours(cursor, compute_hours(spans, -1))
@@ -190,32 +188,6 @@ async def _delete_rows(session: AsyncSession, *conditions: Any, keeps_session: b
                 totals.start_ns = totals.end_ns = totals.user_id = None
             await add_sessions(cursor, sums)
     return spans
-
-
-def _read_back(row: SpanRow) -> NewSpan:
-    """Return of a stored row what sums are made of."""
-    mapped = MappedSpan(
-        event_type=row.event_type,
-        event_name=row.event_name,
-        feedback=row.feedback_json,
-        error=row.error,
-        model=row.model,
-        prompt_tokens=row.prompt_tokens,
-        completion_tokens=row.completion_tokens,
-        total_tokens=row.total_tokens,
-        cost_usd=row.cost_usd,
-    )
-    return NewSpan(
-        row.project_id.hex,
-        row.span_uid.hex,
-        row.session_uid.hex,
-        None,
-        row.start_ns,
-        row.end_ns,
-        mapped,
-        parent_uid=None if row.parent_uid is None else row.parent_uid.hex,
-        is_counted=row.is_counted,
-    )
 
 
 def _not_found(session_id: str) -> NotFound:

@@ -31,9 +31,10 @@ from referee.traces.rollups import (
     make_hour_key,
 )
 from referee.traces.rows import COLUMNS, NewSpan, dump_json, render_line
+from referee.traces.statements import get_driver
 from referee.traces.updating import WRITERS_LOCK, apply_waiting_updates
 
-__all__ = ["Arrival", "Batch", "get_driver", "store_arrivals"]
+__all__ = ["Arrival", "Batch", "store_arrivals"]
 
 MAX_RELATIVES: Final = 50_000
 """Stored spans of the same traces that are read to find whose tokens count. In a trace with more of them
@@ -64,21 +65,12 @@ class Arrival:
     batch: Batch | None = None
     resources: dict[str, Resource] = field(default_factory=dict)
     known_uids: set[str] = field(default_factory=set)
-    """Filled by ``store_arrivals``: uids of spans that were there before."""
+    """Filled by ``store_arrivals``: uids of spans that were there before, or came earlier in the group."""
 
     @property
     def size_bytes(self) -> int:
         """About how much memory it takes."""
         return 0 if self.batch is None else 3 * self.batch.size_bytes
-
-
-async def get_driver(session: AsyncSession) -> psycopg.AsyncConnection[Any]:
-    """Return psycopg's connection of a session, in its transaction."""
-    connection = await (await session.connection()).get_raw_connection()
-    driver = connection.driver_connection
-    if not isinstance(driver, psycopg.AsyncConnection):
-        raise TypeError(f"Spans are written by psycopg, not {type(driver).__name__}")
-    return driver
 
 
 async def store_arrivals(session: AsyncSession, arrivals: Sequence[Arrival]) -> None:
@@ -102,9 +94,9 @@ async def store_arrivals(session: AsyncSession, arrivals: Sequence[Arrival]) -> 
         await add_sessions(cursor, sessions)
         await add_hours(cursor, hours)
         for arrival in arrivals:
-            arrival.known_uids = {
-                span.span_uid for span in arrival.spans if (span.project_id, span.span_uid) in known
-            }
+            uids = {(span.project_id, span.span_uid) for span in arrival.spans}
+            arrival.known_uids = {uid for _, uid in uids & known}
+            known |= uids
         await _insert_batches(cursor, arrivals)
     await apply_waiting_updates(session, new)
     for project_id in sorted({span.project_id for span in new}):

@@ -8,8 +8,9 @@ Ids: ``span_uid`` is the row's own id. It is made of trace and span id, or of th
 event id when the event came without a span, so that the same thing sent twice
 meets itself. Text ids that are UUIDs are not stored a second time as text.
 
-Rows that come by the thousand have no foreign key to their project: looking it
-up would cost as much as writing the row, and no project is ever removed.
+Spans have no foreign key to their project: looking it up for each would cost as
+much as writing the row. Each has a session, whose row has one, so a project that
+holds spans cannot be deleted.
 """
 
 from __future__ import annotations
@@ -140,7 +141,7 @@ class SessionRow(Base):
         Index("ix_sessions__user_id", "project_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
     )
 
-    project_id: Mapped[UUID] = mapped_column(primary_key=True)
+    project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"), primary_key=True)
     session_uid: Mapped[UUID] = mapped_column(primary_key=True)
     session_id: Mapped[str | None]
     """Null when it is the text of session_uid."""

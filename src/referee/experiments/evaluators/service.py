@@ -20,7 +20,7 @@ from referee.experiments.evaluators.verdicts import Verdict
 from referee.experiments.runs.definitions import MetricDefinition
 from referee.experiments.runs.definitions_store import list_definitions
 from referee.foundation.jobs import JobEngine
-from referee.traces import Event, get_event, update_event
+from referee.traces import Event, list_events_by_id, update_event
 
 __all__ = ["BATCH_COUNT", "enqueue_evaluations", "record_verdict", "run_metric", "submit_evaluations"]
 
@@ -46,7 +46,7 @@ async def enqueue_evaluations(
         definitions = await list_definitions(session, project_id, is_enabled=True)
     if not definitions or not event_ids:
         return 0
-    events = await read_events(room, project_id, event_ids)
+    events = await list_events_by_id(room.database, project_id, event_ids)
     return await submit_evaluations(room, engine, project_id, select_evaluations(events, definitions))
 
 
@@ -117,17 +117,6 @@ async def run_metric(
     if verdict.prompt_tokens or verdict.completion_tokens:
         await _note_spent(room, project_id, definition, verdict)
     return verdict
-
-
-async def read_events(room: EvaluatorsRoom, project_id: UUID, event_ids: Sequence[str]) -> list[Event]:
-    """Return those of the events that are there."""
-    found = []
-    for event_id in dict.fromkeys(event_ids):
-        try:
-            found.append(await get_event(room.database, project_id, event_id))
-        except NotFound:
-            continue
-    return found
 
 
 async def _submit_batch(

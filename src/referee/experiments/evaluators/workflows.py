@@ -16,7 +16,6 @@ from referee.experiments.evaluators.scoring import score_events
 from referee.experiments.evaluators.selecting import select_evaluations
 from referee.experiments.evaluators.service import (
     RUN_BATCH,
-    read_events,
     record_verdict,
     submit_evaluations,
 )
@@ -25,7 +24,7 @@ from referee.experiments.evaluators.verdicts import Verdict
 from referee.experiments.runs.definitions import MetricDefinition
 from referee.experiments.runs.definitions_store import find_version, list_definitions
 from referee.foundation.jobs import Job, JobContext, JobEngine
-from referee.traces import Event
+from referee.traces import Event, list_events_by_id
 
 __all__ = ["register_evaluator_workflows"]
 
@@ -81,7 +80,9 @@ async def _score(
     version: str,
     event_ids: Sequence[str],
 ) -> None:
-    events = {event.event_id: event for event in await read_events(room, project_id, event_ids)}
+    events = {
+        event.event_id: event for event in await list_events_by_id(room.database, project_id, event_ids)
+    }
     known: list[Event] = list(events.values())
     if definition is None:
         await _close_gone(room, project_id, (metric_id, version), event_ids, "The metric is gone.")
@@ -125,7 +126,7 @@ async def _submit_composites(
     composites = [one for one in definitions if one.type == "COMPOSITE"]
     if not composites:
         return 0
-    events = await read_events(room, project_id, event_ids)
+    events = await list_events_by_id(room.database, project_id, event_ids)
     return await submit_evaluations(room, engine, project_id, select_evaluations(events, composites))
 
 

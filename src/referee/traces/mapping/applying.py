@@ -11,7 +11,7 @@ from referee.traces.mapping.rules import KINDS, SPAN_EVENTS, Rule, find_rule
 from referee.traces.mapping.shaping import nest, parse_json, read_count, read_messages, read_usd
 from referee.traces.otlp.spans import DecodedSpan
 
-__all__ = ["BUCKETS", "MappedSpan", "map_span"]
+__all__ = ["BUCKETS", "EVENT_TYPES", "MappedSpan", "fill_columns", "map_span"]
 
 BUCKETS: Final = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
 EVENT_TYPES: Final = frozenset({"model", "tool", "chain", "session"})
@@ -103,7 +103,7 @@ def map_span(span: DecodedSpan) -> MappedSpan:
     _lift_content(mapped)
     mapped.error = mapped.error or _find_error(span)
     _finish_type(mapped, kinds, span)
-    _finish_numbers(mapped)
+    fill_columns(mapped)
     if span.extras:
         mapped.metadata.update({f"otel_{name}": value for name, value in span.extras.items()})
     return mapped
@@ -242,8 +242,8 @@ def _finish_type(mapped: MappedSpan, kinds: list[tuple[int, str]], span: Decoded
         mapped.event_type = "tool" if span.parent_span_id else "chain"
 
 
-def _finish_numbers(mapped: MappedSpan) -> None:
-    """Fill the columns from the buckets, and total from its parts."""
+def fill_columns(mapped: MappedSpan) -> None:
+    """Fill model, provider, user, tokens and cost from the buckets, and the total from its parts."""
     metadata, config = mapped.metadata, mapped.config
     mapped.prompt_tokens = read_count(metadata.get("prompt_tokens"))
     mapped.completion_tokens = read_count(metadata.get("completion_tokens"))

@@ -243,7 +243,7 @@ def _read_value(value: Any, depth: int) -> JsonValue:
     if name == "stringvalue":
         return clean_text(inner) if isinstance(inner, str) else _read_plain(inner, depth)
     if name == "intvalue":
-        return _read_int(inner, "an integer")
+        return _read_int(inner, "whole number")
     if name == "doublevalue":
         return _read_double(inner)
     if name == "boolvalue":

@@ -131,6 +131,9 @@ def upgrade() -> None:
         sa.Column(
             "last_seen_at", sa.DateTime(timezone=True), server_default=sa.text("now()"), nullable=False
         ),
+        sa.ForeignKeyConstraint(
+            ["project_id"], ["projects.project_id"], name=op.f("fk_sessions__project_id")
+        ),
         sa.PrimaryKeyConstraint("project_id", "session_uid", name=op.f("pk_sessions")),
     )
     op.create_index("ix_sessions__project_id_start_ns", "sessions", ["project_id", "start_ns"], unique=False)
