@@ -202,6 +202,31 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     }
 
 
+async def fill_nouns(client: httpx.AsyncClient) -> dict[str, str]:
+    """Make a dataset with a datapoint, a configuration and a metric, and return their ids."""
+    dataset = (await client.post("/v1/datasets", json={"name": HOSTILE_NAME})).json()["result"]["insertedId"]
+    datapoint = await client.post(
+        "/v1/datapoints", json={"inputs": {HOSTILE_NAME: HOSTILE_NAME}, "linked_datasets": [dataset]}
+    )
+    configuration = await client.post(
+        "/v1/configurations",
+        json={
+            "name": HOSTILE_NAME,
+            "provider": HOSTILE_NAME,
+            "parameters": {"call_type": "chat", "model": HOSTILE_NAME, "template": HOSTILE_NAME},
+        },
+    )
+    metric = await client.post(
+        "/v1/metrics", json={"name": HOSTILE_NAME, "type": "LLM", "criteria": HOSTILE_NAME}
+    )
+    return {
+        "dataset_id": dataset,
+        "datapoint_id": datapoint.json()["result"]["insertedId"],
+        "configuration_id": configuration.json()["insertedId"],
+        "metric_id": metric.json()["metric_id"],
+    }
+
+
 async def fill_run(client: httpx.AsyncClient, number: int) -> str:
     """Make a run with one hostile trial, and return its id."""
     created = await client.post("/v1/runs", json={"name": HOSTILE_NAME, "dataset_id": f"EXT-{HOSTILE_NAME}"})
