@@ -188,6 +188,7 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
     run_ids = [await fill_run(client, number) for number in (1, 2)]
     return {
+        **await fill_nouns(client),
         "run_id": run_ids[0],
         "old_run_id": run_ids[0],
         "new_run_id": run_ids[1],
@@ -262,7 +263,7 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
-        "", "analyses", "analyzers", "app-runs", "apps", "compare", "findings", "integrity", "jobs", "pipelines",
+        "", "analyses", "analyzers", "app-runs", "apps", "compare", "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
         "reports", "runs", "services", "system", "tools",
     }  # fmt: skip
 
