@@ -263,7 +263,8 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
-        "", "analyses", "analyzers", "app-runs", "apps", "compare", "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
+        "", "analyses", "analyzers", "app-runs", "apps", "compare",
+        "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
         "reports", "runs", "services", "system", "tools",
     }  # fmt: skip
 
