@@ -27,6 +27,7 @@ from referee.apps.shell import register_in_shell as register_apps
 from referee.core.errors import Unavailable
 from referee.experiments.evaluators.api import create_evaluators_api
 from referee.experiments.nouns_api import create_nouns_api
+from referee.experiments.nouns_shell import create_nouns_pages, register_nouns_in_shell
 from referee.experiments.runs.api import create_runs_api
 from referee.experiments.runs.pages import create_runs_pages
 from referee.experiments.runs.results_api import create_schema_api
@@ -132,10 +133,10 @@ def create_web_app(settings: Settings) -> FastAPI:
     app.include_router(
         create_catalogue_pages(lambda: current().apps, AnalysisJudgements(), lambda: current().engine)
     )
-    app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
-    app.include_router(create_runtime_api(lambda: current().analysis, gate))
-    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        apps_pages(lambda: current().apps, AnalysisJudgements()),
+        create_runtime_api(lambda: current().analysis, gate),
+        analysis_pages(lambda: current().analysis, lambda: current().engine, gate),
         tools_api(inspector),
         tools_pages(inspector),
         create_schema_api(lambda: current().experiments),
@@ -153,6 +154,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_evaluators_api(lambda: current().evaluators),
         create_runs_api(lambda: current().experiments),
         create_runs_pages(lambda: current().experiments),
+        *create_nouns_pages(lambda: current().experiments),
         operations_pages(current),
     ):
         app.include_router(router)
@@ -161,6 +163,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     register_analysis(app.state.shell, lambda: current().analysis)
     register_analyzers(app.state.shell, lambda: current().analysis)
     register_pipelines(app.state.shell, lambda: current().pipelines)
+    register_nouns_in_shell(app.state.shell, lambda: current().experiments)
     register_runs_in_shell(app.state.shell, lambda: current().experiments)
     register_operations(app.state.shell, current)
     return app

@@ -188,6 +188,7 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
     run_ids = [await fill_run(client, number) for number in (1, 2)]
     return {
+        **await fill_nouns(client),
         "run_id": run_ids[0],
         "old_run_id": run_ids[0],
         "new_run_id": run_ids[1],
@@ -199,6 +200,31 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
         "job_id": verification,
         "app_id": app_id,
         "name": "bandit",
+    }
+
+
+async def fill_nouns(client: httpx.AsyncClient) -> dict[str, str]:
+    """Make a dataset with a datapoint, a configuration and a metric, and return their ids."""
+    dataset = (await client.post("/v1/datasets", json={"name": HOSTILE_NAME})).json()["result"]["insertedId"]
+    datapoint = await client.post(
+        "/v1/datapoints", json={"inputs": {HOSTILE_NAME: HOSTILE_NAME}, "linked_datasets": [dataset]}
+    )
+    configuration = await client.post(
+        "/v1/configurations",
+        json={
+            "name": HOSTILE_NAME,
+            "provider": HOSTILE_NAME,
+            "parameters": {"call_type": "chat", "model": HOSTILE_NAME, "template": HOSTILE_NAME},
+        },
+    )
+    metric = await client.post(
+        "/v1/metrics", json={"name": HOSTILE_NAME, "type": "LLM", "criteria": HOSTILE_NAME}
+    )
+    return {
+        "dataset_id": dataset,
+        "datapoint_id": datapoint.json()["result"]["insertedId"],
+        "configuration_id": configuration.json()["insertedId"],
+        "metric_id": metric.json()["metric_id"],
     }
 
 
@@ -237,7 +263,8 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
-        "", "analyses", "analyzers", "app-runs", "apps", "compare", "findings", "integrity", "jobs", "pipelines",
+        "", "analyses", "analyzers", "app-runs", "apps", "compare",
+        "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
         "reports", "runs", "services", "system", "tools",
     }  # fmt: skip
 
