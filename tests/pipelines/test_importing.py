@@ -161,6 +161,17 @@ def change_json(files: dict[str, bytes], name: str, **values: object) -> None:
     files[name] = json.dumps({**json.loads(files[name]), **values}).encode()
 
 
+def damage(path: Path, share: float) -> None:
+    """Change a byte in the middle of what one entry was packed to."""
+    with zipfile.ZipFile(path) as archive:
+        packed = [info for info in archive.infolist() if info.compress_size > 20]
+    entry = packed[int(len(packed) * share)]
+    data = bytearray(path.read_bytes())
+    name_bytes, extra_bytes = struct.unpack_from("<HH", data, entry.header_offset + 26)
+    data[entry.header_offset + 30 + name_bytes + extra_bytes + entry.compress_size // 2] ^= 0xFF
+    path.write_bytes(data)
+
+
 async def test_imported_pipeline_has_the_numbers_of_the_exported_one(
     application: Application, other: Application, pipeline: Pipeline, tmp_path: Path
 ) -> None:
@@ -231,9 +242,7 @@ async def test_pipeline_is_not_imported_where_it_is_at_home(
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
 async def test_damaged_file_leaves_nothing(other: Application, file: Path, share: float) -> None:
     before = await count_everything(other)
-    data = bytearray(file.read_bytes())
-    data[int(len(data) * share)] ^= 0xFF
-    file.write_bytes(data)
+    damage(file, share)
 
     with pytest.raises(RefereeError):
         await take_in(other, file)
