@@ -9,6 +9,7 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
@@ -75,16 +76,31 @@ def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ServerLe
 @pytest.fixture
 def database_settings(settings: Settings, shared_server: ServerLease) -> Iterator[Settings]:
     """Settings whose ``database_url`` is a fresh, migrated database of this test's own."""
+    with fresh_database(settings, shared_server) as made:
+        yield made
+
+
+@pytest.fixture
+def other_settings(tmp_path: Path, tools_dir: Path, shared_server: ServerLease) -> Iterator[Settings]:
+    """Settings of another installation: a home and a database that share nothing with the first."""
+    other = load_settings(home=tmp_path / "other-home", tools_dir=tools_dir, database_idle_stop_s=0.0)
+    with fresh_database(other, shared_server) as made:
+        yield made
+
+
+@contextmanager
+def fresh_database(settings: Settings, server: ServerLease) -> Iterator[Settings]:
+    """Give settings a database of their own, gone afterwards."""
     name = f"test_{uuid4().hex}"
-    with psycopg.connect(_conninfo(shared_server, "postgres"), autocommit=True) as connection:
+    with psycopg.connect(_conninfo(server, "postgres"), autocommit=True) as connection:
         connection.execute(
             sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                 sql.Identifier(name), sql.Identifier(_template())
             )
         )
-    url = database_url_of(_conninfo(shared_server, name)).replace("postgresql+psycopg", "postgresql")
+    url = database_url_of(_conninfo(server, name)).replace("postgresql+psycopg", "postgresql")
     yield settings.model_copy(update={"database_url": url})
-    with psycopg.connect(_conninfo(shared_server, "postgres"), autocommit=True) as connection:
+    with psycopg.connect(_conninfo(server, "postgres"), autocommit=True) as connection:
         connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
 
 

@@ -44,6 +44,7 @@ from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.pipelines.api import create_api as pipelines_api
 from referee.pipelines.comparing.pages import create_comparing_routes
+from referee.pipelines.import_surface import IMPORT_PATHS, create_import_routes
 from referee.pipelines.pages import create_pages as pipelines_pages
 from referee.pipelines.planning_api import create_planning_api
 from referee.pipelines.presets_api import create_presets_api
@@ -119,6 +120,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         session_secret=ensure_session_secret(settings.home / "session.key"),
         live=live,
         lifespan=lifespan,
+        larger_bodies=dict.fromkeys(IMPORT_PATHS, settings.max_import_bytes),
     )
     # Routes are tried one after another: first those that many clients ask for at the same time.
     app.include_router(pipelines_api(lambda: current().pipelines, lambda: current().engine))
@@ -149,6 +151,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_presets_api(lambda: current().pipelines),
         pipelines_pages(lambda: current().pipelines, lambda: current().engine, inspector, gate),
         *create_success_routes(lambda: current().pipelines),
+        *create_import_routes(lambda: current().pipelines),
         *create_comparing_routes(lambda: current().pipelines),
         *create_reports_routes(lambda: current().pipelines, lambda: current().engine),
         create_evaluators_api(lambda: current().evaluators),

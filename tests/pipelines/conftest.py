@@ -38,6 +38,12 @@ async def project_id(application: Application) -> UUID:
 async def four_apps(application: Application, project_id: UUID, tmp_path: Path) -> Path:
     """Two models with two tiny apps each, known to the project; the folder that holds them."""
     root = tmp_path / "models"
+    await add_four_apps(application, project_id, root)
+    return root
+
+
+async def add_four_apps(application: Application, project_id: UUID, root: Path) -> None:
+    """Write two models with two tiny apps each, and make them known to a project."""
     async with application.database.transaction() as session:
         for model in ("alpha", "beta"):
             for number in (1, 2):
@@ -45,7 +51,6 @@ async def four_apps(application: Application, project_id: UUID, tmp_path: Path) 
                 folder.mkdir(parents=True)
                 (folder / "main.py").write_text(f"NAME = '{model} {number}'\n{FLAWED}")
                 await ensure_app(session, project_id=project_id, model=model, number=number, path=folder)
-    return root
 
 
 @pytest.fixture

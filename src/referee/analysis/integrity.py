@@ -31,7 +31,7 @@ from referee.core.ids import format_id
 from referee.core.integrity import IntegrityProblem, IntegrityTally
 from referee.foundation.store import ArtifactRow
 
-__all__ = ["check_analyses", "check_artifacts", "check_result_folders"]
+__all__ = ["check_analyses", "check_analysis", "check_artifacts", "check_result_folders"]
 
 _BATCH = 500
 
@@ -78,8 +78,9 @@ async def check_analyses(room: AnalysisRoom) -> AsyncIterator[IntegrityProblem |
         if not rows:
             break
         for row in rows:
-            async for problem in _check_analysis(room, row):
-                yield problem
+            async with room.database.reading() as session:
+                async for problem in check_analysis(session, room, row):
+                    yield problem
         last, count = rows[-1].sequence, count + len(rows)
     yield IntegrityTally("analyses", count)
 
@@ -114,28 +115,30 @@ def _list_result_folders(results_dir: Path) -> dict[UUID, Path]:
     return found
 
 
-async def _check_analysis(room: AnalysisRoom, row: AnalysisRow) -> AsyncIterator[IntegrityProblem]:
+async def check_analysis(
+    session: AsyncSession, room: AnalysisRoom, row: AnalysisRow
+) -> AsyncIterator[IntegrityProblem]:
+    """Compare one ended analysis with its manifest, as a transaction sees it."""
     name = format_id("analysis", row.analysis_id)
-    async with room.database.reading() as session:
-        manifest_row = await session.get(ManifestRow, row.analysis_id)
-        tool_runs = await list_tool_runs(session, row.analysis_id)
-        for run in tool_runs:
-            async for problem in _check_tool_run(session, room, name, run):
-                yield problem
-        if manifest_row is None:
-            if row.state in ("completed", "partially_completed") or row.results_path is not None:
-                yield IntegrityProblem("manifest.missing", name, f"It is {row.state} and has no manifest.")
-            return
-        try:
-            manifest = json.loads(await room.artifacts.read_bytes(manifest_row.sha256))
-        except (RefereeError, ValueError) as error:
-            yield IntegrityProblem("manifest.unreadable", name, f"Its manifest cannot be read: {error}")
-            return
-        entries = await list_manifest_entries(session, row.analysis_id)
-        measurements = await list_measurements(session, row.analysis_id, limit=MEASUREMENTS_MAX_COUNT)
-        facts = seal_tool_runs(tool_runs, measurements)
-        for problem in _compare_manifest(name, row, manifest, entries, facts):
+    manifest_row = await session.get(ManifestRow, row.analysis_id)
+    tool_runs = await list_tool_runs(session, row.analysis_id)
+    for run in tool_runs:
+        async for problem in _check_tool_run(session, room, name, run):
             yield problem
+    if manifest_row is None:
+        if row.state in ("completed", "partially_completed") or row.results_path is not None:
+            yield IntegrityProblem("manifest.missing", name, f"It is {row.state} and has no manifest.")
+        return
+    try:
+        manifest = json.loads(await room.artifacts.read_bytes(manifest_row.sha256))
+    except (RefereeError, ValueError) as error:
+        yield IntegrityProblem("manifest.unreadable", name, f"Its manifest cannot be read: {error}")
+        return
+    entries = await list_manifest_entries(session, row.analysis_id)
+    measurements = await list_measurements(session, row.analysis_id, limit=MEASUREMENTS_MAX_COUNT)
+    facts = seal_tool_runs(tool_runs, measurements)
+    for problem in _compare_manifest(name, row, manifest, entries, facts):
+        yield problem
     for entry in entries:
         problem_text = await room.artifacts.check(entry.sha256, size_bytes=entry.size_bytes)
         if problem_text is not None:

@@ -202,6 +202,12 @@ class Settings(BaseSettings):
         default=90.0, ge=0.01, le=36_500.0, description="Days an ended job stays in the list of jobs."
     )
 
+    max_import_bytes: int = Field(
+        default=1_000 * MEGABYTE,
+        ge=1,
+        le=1_000_000 * MEGABYTE,
+        description="Bytes the file of a pipeline that is imported may have.",
+    )
     max_subject_files_count: int = Field(
         default=20_000, ge=1, le=10_000_000, description="Files one subject may have."
     )

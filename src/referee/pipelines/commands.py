@@ -20,6 +20,7 @@ from referee.foundation.terminal import (
 )
 from referee.pipelines.comparing.commands import add_compare_command
 from referee.pipelines.export_commands import add_export_command
+from referee.pipelines.import_commands import add_import_command
 from referee.pipelines.presets_commands import preset_app
 from referee.pipelines.run_commands import plan_command, print_accepted, run_command
 
@@ -32,11 +33,12 @@ if TYPE_CHECKING:
 __all__ = ["PipelineApplication", "pipeline_app"]
 
 pipeline_app = typer.Typer(
-    help="Pipelines: run, plan, show, list, compare, preset, pause, resume, cancel, retry, extend, export.",
+    help="Pipelines: run, plan, show, list, compare, preset, pause, resume, cancel, retry, extend, export, import.",
     no_args_is_help=True,
 )
 add_compare_command(pipeline_app)
 add_export_command(pipeline_app)
+add_import_command(pipeline_app)
 
 PipelineArgument = Annotated[str, typer.Argument(metavar="PIPELINE", help="Id of the pipeline.")]
 

@@ -6,6 +6,7 @@
 ``cells.jsonl``                       every cell, also those without results, with the reasons
 ``results/MODEL/appN/task_…/…``       each analysis: its result files, raw outputs and source listing
 ``generated/apps/MODEL/appN/…``       each app's source as it was analysed, where it can still be had
+``rows.jsonl``, ``artifacts/SHA256``  the rows behind it and what they refer to, for ``referee pipeline import``
 ``SHA256SUMS``                        a digest of every file above; ``sha256sum -c SHA256SUMS`` reads it
 ====================================  ====================================================================
 
@@ -19,8 +20,10 @@ Source:
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 import re
+import tempfile
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -35,20 +38,29 @@ from referee.apps.roots import list_readable_roots
 from referee.core.errors import RefereeError
 from referee.core.sources import SourceSnapshot
 from referee.pipelines.archives import ZipStream
+from referee.pipelines.carried_rows import (
+    CARRIED_TABLES,
+    ROWS_NAME,
+    dump_header,
+    dump_row,
+    find_cone,
+)
 from referee.pipelines.models import CellModel, PipelineModel
 from referee.pipelines.queries import get_pipeline, list_cells
 from referee.pipelines.room import PipelinesRoom
 from referee.pipelines.views import Cell, Pipeline
 
-__all__ = ["EXPORT_SCHEMA", "EXPORT_SCHEMA_VERSION", "name_export", "stream_export"]
+__all__ = ["EXPORT_SCHEMA", "EXPORT_SCHEMA_VERSION", "name_export", "read_entry_name", "stream_export"]
 
 EXPORT_SCHEMA: Final = "referee-pipeline-export"
-EXPORT_SCHEMA_VERSION: Final = "1.0"
+EXPORT_SCHEMA_VERSION: Final = "1.1"
 _NAMED_FILES_COUNT: Final = 100
 """Names in the metadata; all are in SHA256SUMS."""
 _CELLS_AT_ONCE: Final = 500
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 _CHUNK_BYTES: Final = 1 << 20
+_SPOOL_BYTES: Final = 16 << 20
+"""Rows beyond that wait in a temporary file: their digest stands before them."""
 
 
 @dataclass(slots=True)
@@ -62,6 +74,7 @@ class _Tally:
     sources_count: int = 0
     analyses_count: int = 0
     findings_count: int = 0
+    rows_count: int = 0
 
 
 def name_export(pipeline: Pipeline) -> str:
@@ -93,6 +106,8 @@ async def stream_export(
             yield piece
     async for piece in archive.add("cells.jsonl", b"".join(tally.lines)):
         yield piece
+    async for piece in _pack_rows(room, project_id, archive, tally, pipeline_id):
+        yield piece
     async for piece in archive.add(
         "export_metadata.json", _dump(_describe(pipeline, project_slug, tally, archive))
     ):
@@ -100,6 +115,41 @@ async def stream_export(
     async for piece in archive.add("SHA256SUMS", _render_sums(archive)):
         yield piece
     yield archive.close()
+
+
+async def _pack_rows(
+    room: PipelinesRoom, project_id: UUID, archive: ZipStream, tally: _Tally, pipeline_id: UUID
+) -> AsyncIterator[bytes]:
+    """Pack the rows behind the pipeline, and every artifact that none of the files before is."""
+    digest = hashlib.sha256()
+    with tempfile.SpooledTemporaryFile(max_size=_SPOOL_BYTES) as rows:
+
+        def write(line: bytes) -> None:
+            digest.update(line)
+            rows.write(line)
+
+        async with room.database.reading() as session:
+            cone = await find_cone(session, project_id, pipeline_id)
+            write(dump_header())
+            for table in CARRIED_TABLES:
+                async for row in cone.read_rows(session, table):
+                    write(dump_row(table, row))
+                    tally.rows_count += 1
+        rows.seek(0)
+
+        async def read() -> AsyncIterator[bytes]:
+            while piece := await asyncio.to_thread(rows.read, _CHUNK_BYTES):
+                yield piece
+
+        async for piece in archive.add_stream(ROWS_NAME, read(), digest.hexdigest()):
+            yield piece
+    packed = set(archive.digests.values())
+    for sha256 in cone.artifacts:
+        if sha256 not in packed:
+            async for piece in archive.add_stream(
+                f"artifacts/{sha256}", room.artifacts.stream(sha256), sha256
+            ):
+                yield piece
 
 
 async def _read_cells(room: PipelinesRoom, pipeline_id: UUID) -> AsyncIterator[Cell]:
@@ -120,7 +170,7 @@ async def _pack_cell(
 ) -> AsyncIterator[bytes]:
     """Pack what the analysis of a cell kept, and its app's source; put the cell's line down."""
     line: dict[str, Any] = CellModel.of(cell).model_dump(mode="json")
-    line["results_path"] = line["findings_count"] = None
+    line["results_path"] = line["findings_count"] = line["source_path"] = None
     if cell.app_id is not None:
         tally.app_ids.add(cell.app_id)
     if cell.analysis_id is not None:
@@ -140,6 +190,7 @@ async def _pack_cell(
         if source is not None:
             folder, snapshot = source
             tally.sources_count += 1
+            line["source_path"] = folder
             async for piece in _pack_source(archive, folder, snapshot):
                 yield piece
     tally.lines.append((json.dumps(line, ensure_ascii=False) + "\n").encode())
@@ -206,6 +257,7 @@ def _describe(pipeline: Pipeline, project_slug: str, tally: _Tally, archive: Zip
             "apps_with_source_count": tally.sources_count,
             "analyses_count": tally.analyses_count,
             "findings_count": tally.findings_count,
+            "rows_count": tally.rows_count,
             "files_count": len(archive.digests),
             "total_bytes": archive.total_bytes,
         },
@@ -224,3 +276,8 @@ def _dump(value: object) -> bytes:
 def _name_entry(name: str) -> str:
     """Return a name that every system unpacks to one place: some read a backslash as a separator. ``%`` marks it."""
     return name.replace("%", "%25").replace("\\", "%5C")
+
+
+def read_entry_name(name: str) -> str:
+    """Return the name that a file had before it was packed."""
+    return name.replace("%5C", "\\").replace("%25", "%")

@@ -104,6 +104,22 @@ async def test_a_body_that_grows_above_the_limit_is_refused(narrow_client: httpx
     assert (answer.status_code, answer.json()["code"]) == (413, "request.body_too_large")
 
 
+async def test_only_the_path_that_takes_files_takes_more_and_not_without_a_limit(tmp_path: Path) -> None:
+    app = build_app(
+        load_settings(home=tmp_path),
+        find_local_principal=find_local_principal,
+        max_body_bytes=1_000,
+        larger_bodies={"/v1/files": 2_000},
+    )
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1") as client:
+        answers = [
+            (await client.post(path, content=b"x" * size_bytes)).status_code
+            for path, size_bytes in (("/v1/files", 2_000), ("/v1/files", 2_001), ("/v1/files/x", 1_001))
+        ]
+
+    assert answers == [404, 413, 413]
+
+
 def test_a_server_beyond_loopback_must_check_keys(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="has to check keys"):
         create_shell(load_settings(home=tmp_path, host="192.0.2.1"), title="Referee", version="0")

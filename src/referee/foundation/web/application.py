@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
@@ -59,6 +59,7 @@ def create_shell(
     clock: Clock | None = None,
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
+    larger_bodies: Mapping[str, int] | None = None,
 ) -> FastAPI:
     """Return an application with everything but the rooms.
 
@@ -75,6 +76,7 @@ def create_shell(
         clock: Tells relative times and when sessions expire.
         lifespan: Runs around the application's life.
         max_body_bytes: Size of one request's body at most.
+        larger_bodies: Path → size, for those whose handler writes the body to disk as it comes.
 
     Raises:
         InvalidInput: The server would listen beyond loopback with no way to check keys.
@@ -126,7 +128,7 @@ def create_shell(
         app.include_router(router, include_in_schema=False)
     # The last one added is the outermost.
     app.add_middleware(Authentication, sessions=sessions, public_prefixes=PUBLIC_PREFIXES)
-    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes)
+    app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, larger=larger_bodies or {})
     app.add_middleware(OriginGuard, is_loopback=is_loopback)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL)
     app.add_middleware(RequestFrame, clock=clock)

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 from uuid import uuid4
@@ -150,15 +151,18 @@ class BodyLimit:
 
     app: ASGIApp
     max_body_bytes: int
+    larger: Mapping[str, int] = field(default_factory=dict)
+    """Path → bytes that a body for it may have, where that is more: it is written to disk as it comes."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
+        limit_bytes = self.larger.get(scope["path"], self.max_body_bytes)
         announced = Headers(scope=scope).get("content-length", "")
-        if announced.isdigit() and int(announced) > self.max_body_bytes:
-            response = await answer_problem(Request(scope, receive), self._error())
+        if announced.isdigit() and int(announced) > limit_bytes:
+            response = await answer_problem(Request(scope, receive), self._error(limit_bytes))
             await response(scope, receive, send)
             return
         received_bytes = 0
@@ -168,32 +172,32 @@ class BodyLimit:
             nonlocal received_bytes
             message = await receive()
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self.max_body_bytes:
-                raise self._error()
+            if received_bytes > limit_bytes:
+                raise self._error(limit_bytes)
             return message
 
         async def send_unless_over(message: Message) -> None:
             # The framework answers 400 when reading fails; ours says why.
             nonlocal is_started
-            if is_started or received_bytes <= self.max_body_bytes:
+            if is_started or received_bytes <= limit_bytes:
                 is_started = True
                 await send(message)
 
         try:
             await self.app(scope, receive_counted, send_unless_over)
         except PayloadTooLarge:
-            if is_started or received_bytes <= self.max_body_bytes:
+            if is_started or received_bytes <= limit_bytes:
                 raise
-        if received_bytes > self.max_body_bytes and not is_started:
-            response = await answer_problem(Request(scope, receive), self._error())
+        if received_bytes > limit_bytes and not is_started:
+            response = await answer_problem(Request(scope, receive), self._error(limit_bytes))
             await response(scope, receive, send)
 
-    def _error(self) -> PayloadTooLarge:
+    def _error(self, limit_bytes: int) -> PayloadTooLarge:
         return PayloadTooLarge(
             "request.body_too_large",
-            f"The body has more than the {self.max_body_bytes:,} bytes that one request may have.",
+            f"The body has more than the {limit_bytes:,} bytes that one request may have.",
             "Send less at once.",
-            max_body_bytes=self.max_body_bytes,
+            max_body_bytes=limit_bytes,
         )
 
 
