@@ -55,6 +55,9 @@ from referee.tools.pages import create_pages as tools_pages
 from referee.tools.pages import register_in_shell as register_tools
 from referee.traces.api import create_api as traces_api
 from referee.traces.otlp_routes import create_otlp_routes
+from referee.traces.pages import create_pages as traces_pages
+from referee.traces.shell import register_in_shell as register_traces
+from referee.traces.trace_api import create_trace_api
 
 __all__ = ["create_web_app"]
 
@@ -133,14 +136,16 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_catalogue_pages(lambda: current().apps, AnalysisJudgements(), lambda: current().engine)
     )
     app.include_router(apps_pages(lambda: current().apps, AnalysisJudgements()))
-    app.include_router(create_runtime_api(lambda: current().analysis, gate))
-    app.include_router(analysis_pages(lambda: current().analysis, lambda: current().engine, gate))
     for router in (
+        create_runtime_api(lambda: current().analysis, gate),
+        analysis_pages(lambda: current().analysis, lambda: current().engine, gate),
         tools_api(inspector),
         tools_pages(inspector),
         create_schema_api(lambda: current().experiments),
         create_otlp_routes(lambda: current().traces),
         traces_api(lambda: current().traces),
+        create_trace_api(lambda: current().traces),
+        traces_pages(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
         analyzers_pages(lambda: current().analysis),
         *create_nouns_api(lambda: current().experiments),
@@ -161,6 +166,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     register_analysis(app.state.shell, lambda: current().analysis)
     register_analyzers(app.state.shell, lambda: current().analysis)
     register_pipelines(app.state.shell, lambda: current().pipelines)
+    register_traces(app.state.shell, lambda: current().traces)
     register_runs_in_shell(app.state.shell, lambda: current().experiments)
     register_operations(app.state.shell, current)
     return app
