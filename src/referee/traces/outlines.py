@@ -43,7 +43,6 @@ class OutlineRow:
 
     span: OutlineSpan
     depth: int
-    children_count: int
     below_count: int
     """Spans at any depth below."""
     errors_below_count: int
@@ -112,7 +111,7 @@ def build_outline(spans: Iterable[OutlineSpan], fold: Fold | None = None) -> Out
         left, width = _place(span, start_ns, total_ns)
         rows.append(
             OutlineRow(
-                span, depth, len(children.get(uid, ())), below[uid], errors_below[uid], is_folded, oddity, left, width
+                span, depth, below[uid], errors_below[uid], is_folded, oddity, left, width
             )
         )  # fmt: skip
     return Outline(

@@ -249,8 +249,13 @@ def _make_trace_row(trace: Trace) -> Row:
             "status": "failed" if trace.is_failed else STATUS_WORDS[trace.status],
             "spans": _TOO_MANY if sums.spans_count is None else f"{sums.spans_count:,}",
             "errors": "" if sums.errors_count is None else f"{sums.errors_count:,}",
-            "models": ", ".join(sums.models),
+            "models": _name_models(sums.models),
             "tokens": "" if sums.total_tokens is None else f"{sums.total_tokens:,}",
             "cost": show_cost(sums.cost_usd),
         },
     )
+
+
+def _name_models(models: tuple[str, ...]) -> str:
+    """Return the first model, and how many others there are."""
+    return " and ".join([*models[:1], *([f"{len(models) - 1} more"] if len(models) > 1 else [])])

@@ -159,7 +159,7 @@ def _build_row(
         "row_id": span.span_uid.hex,
         "url": state.url(span=key),
         "toggle_url": state.toggle_url(span.span_uid, position // ROWS_COUNT * ROWS_COUNT)
-        if row.children_count
+        if row.below_count
         else "",
         "is_selected": bool(state.span) and state.span in (key, str(span.span_uid), span.span_id),
         "row": row,
