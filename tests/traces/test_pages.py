@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from typing import Any
 
 import httpx
+from tests.programs import Referee
 from tests.traces.requests import START_NS, TRACE, make_request, make_span
+
+from referee.foundation.settings import Settings
 
 HOSTILE = "<script>alert(1)</script><img src=x onerror=alert(2)>\u202e"
 TRACE_URL = f"/ui/traces/{TRACE.hex()}"
@@ -333,3 +338,50 @@ async def test_spans_of_a_trace_come_in_pages(client: httpx.AsyncClient) -> None
     assert names == ["1", "2", "3", "4", "5"]
     assert (first["total_count"], rest["next_cursor"]) == (5, None)
     assert (await client.get("/v1/traces/nothing")).status_code == 404
+
+
+async def test_a_trace_of_20_000_spans_comes_in_parts(client: httpx.AsyncClient) -> None:
+    spans = [
+        make_span(n, parent=None if n == 1 else 1 + n // 40, start_ns=START_NS + n) for n in range(1, 20_001)
+    ]
+    for first in range(0, len(spans), 5_000):
+        await send(client, *spans[first : first + 5_000])
+    seen: list[str] = []
+    path = TRACE_URL
+    for _ in range(3):
+        html = await get(client, path)
+        assert len(html) < 1_000_000
+        seen += re.findall(r'<tr id="row-([0-9a-f]{32})"', html)
+        (path,) = re.findall(r'class="more-rows" hx-get="([^"]+)"', html)
+    assert (len(seen), len(set(seen))) == (900, 900)
+    assert "Rows 901 to 1,200 of 20,000" in html
+    assert "Spans 20,000" in await read(client, TRACE_URL)
+    (item,) = (await client.get("/v1/traces")).json()["items"]
+    assert (item["spans_count"], item["total_tokens"]) == (None, None)
+    last = await read(client, f"{TRACE_URL}?offset=19900")
+    assert "Show the first rows" in last
+    assert "Rows " not in last
+    panel = await client.get(
+        f"{TRACE_URL}?span={(20_000).to_bytes(8, 'big').hex()}", headers={"HX-Target": "panel"}
+    )
+    assert len(panel.content) < 60_000
+    assert "Show in its session" in panel.text
+
+
+async def test_the_command_line_shows_sessions_and_traces(
+    database_settings: Settings, client: httpx.AsyncClient, referee: Referee
+) -> None:
+    await send(client, make_span(1, name="root"), fail(make_span(2, parent=1, name="leaf"), "no"))
+    variables = {"REFEREE_DATABASE_URL": str(database_settings.database_url)}
+    listed = await asyncio.to_thread(referee, "session", "list", "is:error", **variables)
+    assert (listed.returncode, "root" in listed.stdout) == (0, True), listed.stderr
+    session_id = (await client.get("/v1/sessions")).json()["items"][0]["session_id"]
+    for words in (("session", "show", session_id), ("trace", "show", TRACE.hex())):
+        shown = await asyncio.to_thread(referee, *words, **variables)
+        assert re.search(r"^root +chain|^root +tool", shown.stdout, re.MULTILINE), shown.stderr + shown.stdout
+        assert "  leaf [error]" in shown.stdout
+        assert "2 spans, 1 with errors, 2.0 ms" in shown.stdout
+    whole = await asyncio.to_thread(referee, "trace", "show", TRACE.hex(), "--json", **variables)
+    assert [item["event"]["event_name"] for item in json.loads(whole.stdout)["items"]] == ["root", "leaf"]
+    missing = await asyncio.to_thread(referee, "trace", "show", "nothing", **variables)
+    assert (missing.returncode, "There is no such trace." in missing.stderr) == (4, True)

@@ -167,7 +167,7 @@ def build_session_cards(session: Session) -> list[Card]:
         Card(
             "Cost",
             f"{show_cost(session.cost_usd)} USD",
-            f"{session.feedback_count:,} events with feedback" if session.feedback_count else "no feedback",
+            f"feedback on {session.feedback_count:,}" if session.feedback_count else "no feedback",
         ),
     ]
 

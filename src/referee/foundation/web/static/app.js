@@ -65,11 +65,11 @@
 
   // Where two parts of a page change by themselves, a link of one keeps what the address says of the other.
   function keepParameters(request) {
-    const names = request.elt.dataset && request.elt.dataset.keep;
-    if (!names) return;
+    const keeper = request.elt.closest("[data-keep]");
+    if (!keeper) return;
     const url = new URL(request.path, location.href);
     const current = new URLSearchParams(location.search);
-    for (const name of names.split(" ")) {
+    for (const name of keeper.dataset.keep.split(" ")) {
       url.searchParams.delete(name);
       current.getAll(name).forEach((value) => url.searchParams.append(name, value));
     }
