@@ -54,7 +54,7 @@ async def test_lists_say_that_nothing_is_there_and_lead_to_the_quick_start(clien
     for path, words in (("/ui/sessions", "No sessions yet"), ("/ui/traces", "No traces yet")):
         html = await get(client, path)
         assert words in html
-        assert "export HH_API_URL=http://127.0.0.1:8765" in html
+        assert "OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:8765 " in html
         assert 'href="/ui/traces/start"' in html
 
 

@@ -211,7 +211,11 @@ def show_cost(value: float | None) -> str:
 
 
 def _make_empty(title: str, text: str, address: str) -> EmptyState:
-    return EmptyState(title, text, f"export HH_API_URL={address} HH_API_KEY=local", START_URL)
+    command = (
+        f"OTEL_EXPORTER_OTLP_ENDPOINT={address} OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf "
+        "opentelemetry-instrument python my_agent.py"
+    )
+    return EmptyState(title, text, command, START_URL)
 
 
 def _make_session_row(session: Session) -> Row:

@@ -75,7 +75,7 @@ def _add_lists(router: APIRouter, room: GetRoom) -> None:
 
     @router.get(page_lists.START_URL)
     async def show_start(request: Request) -> Response:
-        context = {"address": _find_address(request), "key": "local" if _is_local(request) else "YOUR_KEY"}
+        context = {"address": _find_address(request), "is_local": _is_local(request)}
         return await render_page(
             request, "traces/start.html", context, title="Send traces", breadcrumb=(TRACES_CRUMB,)
         )
