@@ -58,7 +58,7 @@ _TRACE_COLUMNS: Final = (
     Column("status", "Status", "state"),
     Column("spans", "Spans", "number"),
     Column("errors", "Errors", "number"),
-    Column("models", "Models", is_optional=True),
+    Column("models", "Models", "mono", is_optional=True),
     Column("tokens", "Tokens", "number"),
     Column("cost", "USD", "number"),
 )
@@ -253,13 +253,8 @@ def _make_trace_row(trace: Trace) -> Row:
             "status": "failed" if trace.is_failed else STATUS_WORDS[trace.status],
             "spans": _TOO_MANY if sums.spans_count is None else f"{sums.spans_count:,}",
             "errors": "" if sums.errors_count is None else f"{sums.errors_count:,}",
-            "models": _name_models(sums.models),
+            "models": ", ".join(sums.models),
             "tokens": "" if sums.total_tokens is None else f"{sums.total_tokens:,}",
             "cost": show_cost(sums.cost_usd),
         },
     )
-
-
-def _name_models(models: tuple[str, ...]) -> str:
-    """Return the first model, and how many others there are."""
-    return " and ".join([*models[:1], *([f"{len(models) - 1} more"] if len(models) > 1 else [])])
