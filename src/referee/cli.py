@@ -29,6 +29,7 @@ from referee.pipelines.reports.commands import report_app
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
 from referee.tools.judge_commands import app as judge_app
+from referee.traces.commands import session_app, trace_app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +61,8 @@ app.add_typer(pipeline_app, name="pipeline")
 app.add_typer(report_app, name="report")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(run_app, name="run")
+app.add_typer(session_app, name="session")
+app.add_typer(trace_app, name="trace")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")

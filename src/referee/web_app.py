@@ -57,6 +57,9 @@ from referee.tools.pages import create_pages as tools_pages
 from referee.tools.pages import register_in_shell as register_tools
 from referee.traces.api import create_api as traces_api
 from referee.traces.otlp_routes import create_otlp_routes
+from referee.traces.pages import create_pages as traces_pages
+from referee.traces.shell import register_in_shell as register_traces
+from referee.traces.trace_api import create_trace_api
 
 __all__ = ["create_web_app"]
 
@@ -144,6 +147,8 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_schema_api(lambda: current().experiments),
         create_otlp_routes(lambda: current().traces),
         traces_api(lambda: current().traces),
+        create_trace_api(lambda: current().traces),
+        traces_pages(lambda: current().traces),
         analyzers_api(lambda: current().analysis),
         analyzers_pages(lambda: current().analysis),
         *create_nouns_api(lambda: current().experiments),
@@ -167,6 +172,7 @@ def create_web_app(settings: Settings) -> FastAPI:
     register_analyzers(app.state.shell, lambda: current().analysis)
     register_pipelines(app.state.shell, lambda: current().pipelines)
     register_nouns_in_shell(app.state.shell, lambda: current().experiments)
+    register_traces(app.state.shell, lambda: current().traces)
     register_runs_in_shell(app.state.shell, lambda: current().experiments)
     register_operations(app.state.shell, current)
     return app

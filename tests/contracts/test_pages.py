@@ -29,7 +29,7 @@ MAX_ROWS_COUNT = 200
 """The longest list that is not paged, the measurements of an analysis."""
 NOT_PAGES = {"/ui/jump", "/ui/live"}
 """Answers for the script of the pages."""
-HAS_NO_DATA = {"/ui/login"}
+HAS_NO_DATA = {"/ui/login", "/ui/traces/start"}
 """Pages without a JSON twin, since they show nothing that is stored."""
 TABS = ("findings", "measurements", "artifacts")
 
@@ -187,9 +187,13 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     report_id = (await client.post("/v1/reports", json=report)).json()["report_id"]
     await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
     run_ids = [await fill_run(client, number) for number in (1, 2)]
+    trace_id = await fill_trace(client)
+    sessions = (await client.get("/v1/sessions")).json()["items"]
     return {
         **await fill_nouns(client),
         "run_id": run_ids[0],
+        "trace_id": trace_id,
+        "session_id": sessions[0]["session_id"],
         "old_run_id": run_ids[0],
         "new_run_id": run_ids[1],
         "analysis_id": analysis_id,
@@ -246,6 +250,24 @@ async def fill_run(client: httpx.AsyncClient, number: int) -> str:
     return run_id
 
 
+async def fill_trace(client: httpx.AsyncClient) -> str:
+    """Send a trace that is hostile in every part, and return its id."""
+    pair = {"key": HOSTILE_NAME, "value": {"stringValue": HOSTILE_NAME}}
+    span = {
+        "traceId": "ab" * 16,
+        "spanId": "cd" * 8,
+        "name": HOSTILE_NAME,
+        "startTimeUnixNano": "1764460000000000000",
+        "endTimeUnixNano": "1764460001000000000",
+        "attributes": [pair],
+        "status": {"code": 2, "message": HOSTILE_NAME},
+        "events": [{"name": HOSTILE_NAME, "timeUnixNano": "1764460000500000000", "attributes": [pair]}],
+    }
+    sent = await client.post("/v1/traces", json={"resourceSpans": [{"scopeSpans": [{"spans": [span]}]}]})
+    assert sent.json() == {}
+    return "ab" * 16
+
+
 async def wait_for(client: httpx.AsyncClient, path: str, key: str, words: set[str]) -> None:
     """Return when a value is one of the words."""
     async with asyncio.timeout(120):
@@ -265,7 +287,7 @@ def test_every_room_has_its_pages_under_these_rules() -> None:
     assert rooms >= {
         "", "analyses", "analyzers", "app-runs", "apps", "compare",
         "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
-        "reports", "runs", "services", "system", "tools",
+        "reports", "runs", "services", "sessions", "system", "tools", "traces",
     }  # fmt: skip
 
 

@@ -13,7 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.core.findings import JsonValue
 from referee.traces.tables import SessionRow, SpanRow
 
-__all__ = ["NS_PER_MS", "Event", "read_events", "render_event", "select_spans"]
+__all__ = ["NS_PER_MS", "Event", "build_events", "read_events", "render_event", "select_spans"]
 
 NS_PER_MS: Final = 1_000_000
 
@@ -89,7 +89,11 @@ def select_spans() -> Select[SpanRow, str | None]:
 async def read_events(session: AsyncSession, statement: Select[SpanRow, str | None]) -> list[Event]:
     """Return the events of a statement made from ``select_spans``, with their parents' ids."""
     records = (await session.execute(statement)).all()
-    rows: list[tuple[SpanRow, str | None]] = [(record[0], record[1]) for record in records]
+    return await build_events(session, [(record[0], record[1]) for record in records])
+
+
+async def build_events(session: AsyncSession, rows: Sequence[tuple[SpanRow, str | None]]) -> list[Event]:
+    """Return the events of rows that were read by ``select_spans``."""
     ids = await _find_own_ids(session, rows)
     children: dict[UUID, list[str]] = {}
     for row, _ in rows:

@@ -145,7 +145,7 @@ class _Parser:
         is_excluded = bool(match[1])
         if written == "is":
             return self._read_is(is_excluded)
-        key = self._keys.get(written)
+        key = self._keys.get(match[2]) or self._keys.get(written)  # a list may have keys with capitals
         if key is None:
             self._fail_key(written, key_position)
         values = tuple(dict.fromkeys(self._read_value(word, key) for word in self._read_words(written)))

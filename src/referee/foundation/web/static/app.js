@@ -60,7 +60,21 @@
   document.addEventListener("htmx:configRequest", (event) => {
     const token = find('meta[name="csrf-token"]');
     if (token) event.detail.headers["X-CSRF-Token"] = token.content;
+    keepParameters(event.detail);
   });
+
+  // Where two parts of a page change by themselves, a link of one keeps what the address says of the other.
+  function keepParameters(request) {
+    const keeper = request.elt.closest("[data-keep]");
+    if (!keeper) return;
+    const url = new URL(request.path, location.href);
+    const current = new URLSearchParams(location.search);
+    for (const name of keeper.dataset.keep.split(" ")) {
+      url.searchParams.delete(name);
+      current.getAll(name).forEach((value) => url.searchParams.append(name, value));
+    }
+    request.path = url.pathname + url.search;
+  }
 
   // Copying
 
@@ -98,6 +112,7 @@
   // A click on a row, besides its links, shows the preview where there is one.
   function previewRow(event) {
     const row = event.target.closest("tr[data-row]");
+    if (row && event.target.closest(".row-preview")) markRow(row);
     if (!row || event.target.closest("a, button, input, label, select, summary")) return;
     if (String(window.getSelection())) return;
     const preview = find(".row-preview", row);
