@@ -6,11 +6,15 @@ import argparse
 import random
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
+from bench.alerts import measure_alert_kills
 from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.audit import measure_audit
+from bench.backfills import measure_backfill_kills, measure_backfills
 from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
@@ -25,9 +29,31 @@ from bench.pipelines import (
     measure_submitters,
 )
 from bench.processes import measure_command, measure_server
+from bench.trace_faults import measure_trace_kills, measure_trace_reads
+from bench.trace_queries import measure_trace_queries
+from bench.traces import measure_traces
+from bench.video_kills import measure_video_kills
+from bench.videos import measure_videos
 from tests.faults.app_rounds import KINDS
 
-ON_DEMAND = ("faults", "app-faults", "pipelines", "pipeline-kills", "original-pipeline", "submitters")
+ON_DEMAND = (
+    "faults",
+    "app-faults",
+    "pipelines",
+    "pipeline-kills",
+    "original-pipeline",
+    "submitters",
+    "traces",
+    "trace-queries",
+    "trace-kills",
+    "trace-reads",
+    "backfills",
+    "backfill-kills",
+    "audit",
+    "alert-kills",
+    "video-kills",
+    "videos",
+)
 """Benches that take too long to run without being named."""
 
 
@@ -40,6 +66,7 @@ def main() -> int:
         "server": lambda _: measure_server(),
         "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "audit": lambda given: measure_audit(rows=given.rows),
         "bill": lambda _: measure_bill(),
         "faults": _faults,
         "apps": lambda _: measure_apps(),
@@ -50,21 +77,69 @@ def main() -> int:
         "original-pipeline": lambda given: measure_original_pipeline(
             rounds=given.rounds, seed=given.seed, submitters=given.submitters
         ),
+        "traces": lambda given: measure_traces(
+            spans=given.spans,
+            peer_spans=given.peer_spans,
+            has_peers=given.peers,
+            per_request=given.per_request,
+        ),
+        "backfills": lambda given: measure_backfills(rows=given.rows),
+        "backfill-kills": lambda given: measure_backfill_kills(
+            kills=given.kills, rows=given.rows, seed=given.seed
+        ),
+        "trace-queries": lambda given: measure_trace_queries(spans=given.spans, folder=given.folder),
+        "trace-kills": lambda given: measure_trace_kills(kills=given.kills, seed=given.seed),
+        "trace-reads": lambda given: measure_trace_reads(writes=given.writes, seed=given.seed),
+        "alert-kills": lambda given: measure_alert_kills(
+            crossings=given.crossings, kills=given.kills, seed=given.seed
+        ),
+        "video-kills": lambda given: measure_video_kills(kills=given.kills, seed=given.seed),
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
+        "videos": lambda given: measure_videos(chunks=given.chunks),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
     parser.add_argument(
-        "--kills", type=int, default=200, help="faults, pipeline-kills: how often something is killed"
+        "--kills",
+        type=int,
+        default=200,
+        help="faults, pipeline-kills, trace-kills, alert-kills, video-kills: how often something is killed",
     )
     parser.add_argument(
         "--rounds", type=int, default=200, help="app-faults, original-pipeline, submitters: how often"
+    )
+    parser.add_argument(
+        "--first-round", type=int, default=1, help="app-faults: where a part of a long run begins"
     )
     parser.add_argument(
         "--submitters",
         type=int,
         default=200,
         help="original-pipeline, submitters: clients that send the same at the same time",
+    )
+    parser.add_argument(
+        "--spans", type=int, default=100_000, help="traces, trace-queries: how many Referee gets"
+    )
+    parser.add_argument(
+        "--folder", type=Path, help="trace-queries: where the filled store stays for the next run"
+    )
+    parser.add_argument(
+        "--crossings", type=int, default=10_000, help="alert-kills: changes of state that the values ask for"
+    )
+    parser.add_argument("--per-request", type=int, default=500, help="traces: spans of one request")
+    parser.add_argument(
+        "--peers", action="store_true", help="traces: Phoenix and MLflow too, installed at the first use"
+    )
+    parser.add_argument("--peer-spans", type=int, default=10_000, help="traces: how many each of them gets")
+    parser.add_argument(
+        "--rows",
+        type=int,
+        default=1_000_000,
+        help="audit, backfills, backfill-kills: rows of the largest table",
+    )
+    parser.add_argument("--writes", type=int, default=10_000, help="trace-reads: events written and read")
+    parser.add_argument(
+        "--chunks", type=int, default=4, help="videos: how many chunks of the deep pass, two at a time"
     )
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
@@ -100,7 +175,10 @@ def _faults(arguments: argparse.Namespace) -> list[Measured]:
 
 def _app_faults(arguments: argparse.Namespace) -> list[Measured]:
     return measure_app_faults(
-        rounds=arguments.rounds, seed=arguments.seed, kinds=tuple(arguments.kinds.split(","))
+        rounds=arguments.rounds,
+        seed=arguments.seed,
+        first_round=arguments.first_round,
+        kinds=tuple(arguments.kinds.split(",")),
     )
 
 

@@ -12,14 +12,24 @@ from tests.faults.app_rounds import KINDS, run_app_rounds
 __all__ = ["measure_app_faults"]
 
 
-def measure_app_faults(*, rounds: int, seed: int, kinds: Sequence[str] = KINDS) -> list[Measured]:
-    """Run ``rounds`` rounds of these kinds in turn and return what was counted.
+def measure_app_faults(
+    *, rounds: int, seed: int, first_round: int = 1, kinds: Sequence[str] = KINDS
+) -> list[Measured]:
+    """Run ``rounds`` rounds of these kinds in turn, from ``first_round`` on, and return what was counted.
 
     Everything with a goal of 0 must be 0.
     """
-    print(f"seed {seed}, {rounds} rounds of {', '.join(kinds)}", file=sys.stderr)
+    print(f"seed {seed}, {rounds} rounds from {first_round} on of {', '.join(kinds)}", file=sys.stderr)
     with temporary_folder() as folder:
-        count = run_app_rounds(folder, tools_dir(), rounds=rounds, seed=seed, kinds=kinds, tell=_tell)
+        count = run_app_rounds(
+            folder,
+            tools_dir(),
+            rounds=rounds,
+            seed=seed,
+            first_round=first_round,
+            kinds=kinds,
+            tell=_tell,
+        )
     outcomes = [
         (f"{kind.replace('_', ' ')}: tool runs {outcome.replace('_', ' ')}", number, None)
         for kind, by_outcome in sorted(count.outcomes.items())

@@ -15,7 +15,7 @@ import httpx
 import psutil
 from bench.measuring import Measured, temporary_folder, tools_dir
 
-__all__ = ["measure_command", "measure_server"]
+__all__ = ["find_free_port", "list_home_processes", "measure_command", "measure_server"]
 
 REPEATS = 9
 IDLE_S = 20.0
@@ -104,17 +104,7 @@ class _Server:
 
     def list_processes(self) -> list[psutil.Process]:
         """Return the server, the database's supervisor and all of the database's processes."""
-        found = []
-        for process in psutil.process_iter():
-            try:
-                is_ours = process.environ().get("REFEREE_HOME") == self._home or any(
-                    self._home in word for word in process.cmdline()
-                )
-            except psutil.Error:
-                continue
-            if is_ours and process.pid != os.getpid():
-                found += [process, *process.children(recursive=True)]
-        return list({process.pid: process for process in found}.values())
+        return list_home_processes(self._home)
 
     def memory_bytes(self) -> dict[str, int]:
         """Return the proportional share of memory of each process."""
@@ -150,7 +140,7 @@ class _Server:
 
 
 def _start(environment: dict[str, str]) -> _Server:
-    port = _find_free_port()
+    port = find_free_port()
     begun_s = time.perf_counter()
     process = subprocess.Popen(
         [str(Path(sys.executable).with_name("referee")), "up", "--port", str(port)],
@@ -168,7 +158,23 @@ def _start(environment: dict[str, str]) -> _Server:
         time.sleep(0.01)
 
 
-def _find_free_port() -> int:
+def list_home_processes(home: str) -> list[psutil.Process]:
+    """Return every process that works for a home, and what they started."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            is_ours = process.environ().get("REFEREE_HOME") == home or any(
+                home in word for word in process.cmdline()
+            )
+        except psutil.Error:
+            continue
+        if is_ours and process.pid != os.getpid():
+            found += [process, *process.children(recursive=True)]
+    return list({process.pid: process for process in found}.values())
+
+
+def find_free_port() -> int:
+    """Return a port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
