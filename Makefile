@@ -9,7 +9,7 @@ WORKERS ?= 2
 PROGRAMS := bwrap:bubblewrap curl:curl nmap:nmap ab:apache2-utils
 export REFEREE_HOME ?= $(CURDIR)/.referee
 
-.PHONY: help setup run check test test-all bench docs lock down
+.PHONY: help setup run check test test-durations test-all bench docs lock down
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -21,7 +21,7 @@ $(BIN)/uv: requirements/bootstrap.txt
 	@touch $@
 
 $(VENV)/.installed: $(BIN)/uv requirements/development.txt pyproject.toml
-	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements/development.txt
+	@$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/development.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -30,6 +30,7 @@ setup: $(VENV)/.installed ## Create the virtual environment and fetch what the t
 
 run: setup ## Run the four sample apps, analyse each with all tools, and leave the server at the page that shows them
 	@$(BIN)/referee tool install deep
+	@$(BIN)/referee video install
 	@$(BIN)/referee status >/dev/null 2>&1 || $(BIN)/referee up --detach --port $(PORT)
 	@for app in $(SAMPLES)/*/app*; do \
 	  case "$$app" in */app1) template=task-board ;; *) template=shop-orders ;; esac; \
@@ -49,15 +50,21 @@ check: setup ## Format, lint, types and the direction of imports
 test: setup ## Run the default tests: real database, real tools, real browser
 	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
-	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) -m "not slow"
+	@$(BIN)/referee video install
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+
+test-durations: setup ## Run the default tests and say where their time went
+	@sh scripts/run-tests $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow" --durations=0 | $(BIN)/python scripts/slowest-tests
 
 test-all: setup ## Run every test, the slow ones too
 	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
-	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS)
+	@$(BIN)/referee video install
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal
 
 bench: setup ## Measure speed and size; results are printed and kept in bench/results
 	@$(BIN)/referee tool install
+	@$(BIN)/referee video install
 	@$(BIN)/python -m bench
 
 docs: setup ## Write the generated reference pages
@@ -66,4 +73,4 @@ docs: setup ## Write the generated reference pages
 lock: setup ## Pin every dependency again, with hashes
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/referee.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --group development -c requirements/referee.txt pyproject.toml -o requirements/development.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra grpc --group development -c requirements/referee.txt pyproject.toml -o requirements/development.txt

@@ -12,11 +12,12 @@ import json
 import re
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
 from prometheus_client.metrics import MetricWrapperBase
 from typer.core import TyperGroup
@@ -57,6 +58,7 @@ DEFAULTS_IN_WORDS: Final = {
     "dynamic_analyzer_urls": "empty",
     "performance_analyzer_urls": "empty",
     "ai_analyzer_urls": "empty",
+    "outgoing_allowed": "empty",
     "worker_tool_slots_count": "number of cores, at most 8",
 }
 """Defaults that are computed when a program starts."""
@@ -222,31 +224,66 @@ def _option_label(parameter: CommandParameter) -> str:
 
 
 def render_routes() -> str:
-    """Return the page of routes."""
+    """Return the page of routes: one row for each operation, with the addresses that older clients use."""
     document = open_api()
     lines = [
         HEAD + "# HTTP API\n",
-        "OpenAPI 3.1 at `/v1/openapi.json`, made from the models that the server runs on. Errors are"
-        " `application/problem+json` (RFC 9457) with a `code` of [these](errors.md). Lists are paged: `limit`,"
-        " `cursor`, `next_cursor` and a `Link` header. `POST /v1/analyses` takes an `Idempotency-Key`.\n",
+        "The whole contract is an OpenAPI 3.1 document: [openapi.json](openapi.json), on a running server"
+        " `/v1/openapi.json`. It is made from the models that the server runs on, and every answer is tested against"
+        " it. [The API](../guide/api.md) tells how to use it.\n",
+        "Errors are `application/problem+json` (RFC 9457) with a `code` of [these](errors.md). Lists are paged:"
+        " `limit`, `cursor`, `next_cursor` and a `Link` header. What can be created twice takes an"
+        " `Idempotency-Key`.\n",
         "On loopback no key is needed. Elsewhere every request takes `Authorization: Bearer rfr_…`, a key made by"
-        " `referee key create`; `/health` and `/ready` need none.\n",
-        "| Method | Path | What it does |",
-        "| --- | --- | --- |",
+        " `referee key create`; `/health` and `/ready` need none. The third column names the scope that the key"
+        " needs.\n",
+        "| Method | Path | Scope | What it does | Older address |",
+        "| --- | --- | --- | --- | --- |",
     ]
-    for path, operations in sorted(document["paths"].items()):
-        for method, operation in operations.items():
-            text = operation.get("description") or operation.get("summary") or ""
-            lines.append(f"| {method.upper()} | `{path}` | {_cell(text)} |")
+    older = list_older_addresses(document)
+    for method, path, operation in list_operations(document):
+        if operation.get("deprecated"):
+            continue
+        text = operation.get("description") or operation.get("summary") or ""
+        addresses = ", ".join(f"`{one}`" for one in older.get((method, path), ())) or "–"
+        lines.append(f"| {method.upper()} | `{path}` | {_scope(operation)} | {_cell(text)} | {addresses} |")
     return "\n".join(lines) + "\n"
 
 
-def open_api() -> dict[str, dict[str, dict[str, dict[str, str]]]]:
+def list_operations(document: Mapping[str, Any]) -> Iterator[tuple[str, str, Mapping[str, Any]]]:
+    """Yield method, path and operation of a document."""
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            yield method, path, operation
+
+
+def list_older_addresses(document: Mapping[str, Any]) -> dict[tuple[str, str], list[str]]:
+    """Return method and path → the deprecated addresses of the same operation."""
+    older: defaultdict[tuple[str, str], list[str]] = defaultdict(list)
+    for method, path, operation in list_operations(document):
+        if operation.get("deprecated"):
+            new = "/v1" + (
+                path if not path.startswith("/session/") else path.replace("/session/", "/sessions/", 1)
+            )
+            older[method, new].append(path)
+    return older
+
+
+def _scope(operation: Mapping[str, Any]) -> str:
+    words = [scope for needed in operation["security"] for scopes in needed.values() for scope in scopes]
+    return " or ".join(f"`{word}`" for word in dict.fromkeys(words)) or "none"
+
+
+def render_openapi() -> str:
+    """Return the OpenAPI document."""
+    return json.dumps(open_api(), indent=1, ensure_ascii=False) + "\n"
+
+
+@cache
+def open_api() -> dict[str, Any]:
     """Return the OpenAPI document of the application with all rooms."""
     with TemporaryDirectory(prefix="referee-reference-") as home:
-        document: dict[str, dict[str, dict[str, dict[str, str]]]] = create_web_app(
-            load_settings(home=Path(home))
-        ).openapi()
+        document: dict[str, Any] = create_web_app(load_settings(home=Path(home))).openapi()
     return document
 
 
@@ -286,6 +323,7 @@ def render_errors() -> str:
     return "\n".join(lines) + "\n"
 
 
+@cache
 def collect_error_codes() -> list[ErrorCode]:
     """Return every code that is given to an error class somewhere in the package."""
     found: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
@@ -388,6 +426,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "tools.md": render_tools,
     "commands.md": render_commands,
     "api.md": render_routes,
+    "openapi.json": render_openapi,
     "errors.md": render_errors,
     "metrics.md": render_metrics,
     "referee-analysis-1.0.json": render_result_schema,

@@ -35,8 +35,13 @@ TEMPLATE_LOCK = 0x5265666572656502
 
 @pytest.fixture(scope="session", autouse=True)
 def _own_environment() -> Iterator[None]:
-    """Take Referee's variables out of the environment, so that no test depends on who runs it."""
-    kept = {name: os.environ.pop(name) for name in list(os.environ) if name.startswith("REFEREE_")}
+    """Take Referee's variables out of the environment, so that no test depends on who runs it.
+
+    Python's own that forbids bytecode goes too: the tests start some 500 processes, and each would compile
+    1,300 modules again (2 s of processor time).
+    """
+    names = [name for name in os.environ if name.startswith("REFEREE_") or name == "PYTHONDONTWRITEBYTECODE"]
+    kept = {name: os.environ.pop(name) for name in names}
     yield
     os.environ.update(kept)
 
@@ -98,6 +103,10 @@ def fresh_database(settings: Settings, server: ServerLease) -> Iterator[Settings
                 sql.Identifier(name), sql.Identifier(_template())
             )
         )
+        # A test outlives no power cut: its commits need not wait for the disk (7 ms each on a busy one).
+        connection.execute(
+            sql.SQL("ALTER DATABASE {} SET synchronous_commit = off").format(sql.Identifier(name))
+        )
     url = database_url_of(_conninfo(server, name)).replace("postgresql+psycopg", "postgresql")
     yield settings.model_copy(update={"database_url": url})
     with psycopg.connect(_conninfo(server, "postgres"), autocommit=True) as connection:
@@ -155,8 +164,13 @@ def _wait_until_gone(server_home: Path) -> None:
 
 
 @pytest.fixture
-def referee(home: Path, tools_dir: Path) -> Referee:
-    """Return a function that runs the real command line on this test's home."""
+def referee(home: Path, tools_dir: Path, database_settings: Settings) -> Referee:
+    """Return a function that runs the real command line on this test's home and database.
+
+    A variable ``REFEREE_DATABASE_URL=""`` gives it the embedded database of that home instead, which costs
+    3 s at its first command.
+    """
+    url = str(database_settings.database_url)
 
     def run(*arguments: str | bytes, **variables: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -166,7 +180,7 @@ def referee(home: Path, tools_dir: Path) -> Referee:
                 "REFEREE_HOME": str(home),
                 "REFEREE_TOOLS_DIR": str(tools_dir),
                 "REFEREE_DATABASE_IDLE_STOP_S": "0",
-                **variables,
+                **({"REFEREE_DATABASE_URL": url} | variables),
             },
             capture_output=True,
             text=True,

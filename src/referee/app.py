@@ -7,19 +7,34 @@ that a command need not load a web framework.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from uuid import UUID
 
+from referee.alerts import AlertsRoom, keep_samples, register_alert_workflows
+from referee.alerts.integrity import check_alerts
+from referee.alerts.own_sources import OWN_SOURCES
+from referee.alerts.sealing import open_sealer
 from referee.analysis import AnalysisRoom, analyzers, register_workflows, sweep_analyses
 from referee.analysis.integrity import check_analyses, check_artifacts, check_result_folders
+from referee.analysis.own_work import list_analysis_work
+from referee.analysis.repairing import repair_analyses
+from referee.analysis.watching import ANALYSIS_SOURCES
 from referee.apps import AppsRoom
 from referee.apps.generation import register_generation
+from referee.apps.generation.own_work import list_generation_work
 from referee.audit.integrity import check_decisions
+from referee.audit.room import AuditRoom
+from referee.audit.scans import register_lead_scans
+from referee.audit.watching import DECISION_VALUES
+from referee.backfills import BackfillsRoom, register_backfill_workflows, register_result_imports
+from referee.backfills.watching import BACKFILL_VALUES
 from referee.core.findings import JsonValue
-from referee.core.integrity import IntegrityCheck
+from referee.core.integrity import IntegrityCheck, RepairStep
+from referee.core.own_work import WorkSource
 from referee.experiments import ExperimentsRoom
 from referee.experiments.evaluators import (
     EvaluatorsRoom,
@@ -27,17 +42,30 @@ from referee.experiments.evaluators import (
     enqueue_evaluations,
     register_evaluator_workflows,
 )
+from referee.experiments.evaluators.watching import SCORE_VALUES
+from referee.experiments.queues.items import fill_queues
+from referee.experiments.runs.own_work import list_run_work
 from referee.foundation.jobs import JobContext, JobEngine, list_workers
 from referee.foundation.llm import open_generator, open_llm
+from referee.foundation.outgoing import open_guard
+from referee.foundation.sandbox import end_orphans
 from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
+from referee.operations.references import check_references
 from referee.operations.verification import register_verification
 from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_pipelines
+from referee.pipelines.own_work import list_pipeline_work
 from referee.pipelines.reports import register_report_workflows
+from referee.pipelines.watching import CELL_VALUES
 from referee.tools.contract import InstallKit
 from referee.tools.install import ToolInstaller
 from referee.traces import TracesRoom, open_traces
 from referee.traces.integrity import check_spans
+from referee.traces.own_work import keep_own_work
+from referee.traces.retention import register_retention
+from referee.traces.watching import SPAN_VALUES
+from referee.videos import InstalledVision, VideosRoom, register_video_workflows
+from referee.videos.integrity import check_videos
 
 __all__ = ["ALL_TABLES", "Application", "open_application"]
 
@@ -57,9 +85,13 @@ ALL_TABLES = (
     "referee.experiments.queues.tables",
     "referee.experiments.runs.tables",
     "referee.experiments.evaluators.tables",
+    "referee.videos.tables",
     "referee.audit.tables",
     "referee.pipelines.tables",
     "referee.pipelines.reports.tables",
+    "referee.backfills.tables",
+    "referee.backfills.old_results.tables",
+    "referee.alerts.tables",
 )
 """Modules whose tables together are the schema."""
 
@@ -77,7 +109,11 @@ class Application:
     analysis: AnalysisRoom
     experiments: ExperimentsRoom
     evaluators: EvaluatorsRoom
+    videos: VideosRoom
+    audit: AuditRoom
     pipelines: PipelinesRoom
+    backfills: BackfillsRoom
+    alerts: AlertsRoom
 
     @property
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
@@ -86,8 +122,16 @@ class Application:
         return (
             *(partial(check, self.analysis) for check in checks),
             partial(check_spans, self.database),
+            partial(check_videos, self.videos),
             partial(check_decisions, self.database),
+            partial(check_references, self.database),
+            partial(check_alerts, self.alerts),
         )
+
+    @property
+    def repair_steps(self) -> Sequence[RepairStep]:
+        """What every room can mend."""
+        return (partial(repair_analyses, self.analysis),)
 
 
 @asynccontextmanager
@@ -120,7 +164,11 @@ async def open_application(
                 is_worker = not await list_workers(session)
         await application.engine.start(is_worker=is_worker, worker_kind=worker_kind)
         try:
-            async with _call_analyzers(application, is_worker=is_worker):
+            async with (
+                _end_orphans(settings, is_worker=is_worker),
+                _call_analyzers(application, is_worker=is_worker),
+                _keep_samples(application, worker_kind),
+            ):
                 yield application
         finally:
             await application.traces.close()
@@ -133,12 +181,29 @@ async def open_application(
         await database.close()
 
 
+@asynccontextmanager
+async def _end_orphans(settings: Settings, *, is_worker: bool) -> AsyncIterator[None]:
+    """End tools that killed workers of this machine left without anyone who watches them, now and at the end."""
+    if is_worker:
+        await asyncio.to_thread(end_orphans, settings.scratch_dir)
+    try:
+        yield
+    finally:
+        if is_worker:
+            await asyncio.to_thread(end_orphans, settings.scratch_dir)
+
+
 def _call_analyzers(application: Application, *, is_worker: bool) -> AbstractAsyncContextManager[None]:
     """Keep connections to listening analyzers, in a process that also hands out work to them."""
     if not is_worker or not application.settings.analyzer_urls:
         return nullcontext()
     # Looked up only here: it needs the web framework, which most commands do without.
     return analyzers.keep_replicas(application.analysis)
+
+
+def _keep_samples(application: Application, worker_kind: str) -> AbstractAsyncContextManager[None]:
+    """Write down what a process counts that stays; a command's few numbers are nobody's alert."""
+    return nullcontext() if worker_kind == "command" else keep_samples(application.alerts)
 
 
 def _compose(settings: Settings, database: Database, install_kit: InstallKit | None) -> Application:
@@ -167,13 +232,39 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     )
     register_pipeline_workflows(pipelines, engine)
     register_report_workflows(pipelines, engine)
+    backfills = BackfillsRoom(settings=settings, database=database, analysis=analysis)
+    register_backfill_workflows(backfills, engine)
+    register_result_imports(backfills, engine)
 
+    alerts = AlertsRoom(
+        settings=settings,
+        database=database,
+        sources={
+            source.name: source
+            for source in (
+                SPAN_VALUES, SCORE_VALUES, *ANALYSIS_SOURCES, CELL_VALUES, DECISION_VALUES,
+                BACKFILL_VALUES, *OWN_SOURCES,
+            )
+        },
+        guard=open_guard(settings),
+        sealer=open_sealer(settings.home),
+    )  # fmt: skip
+    register_alert_workflows(alerts, engine)
+
+    videos = VideosRoom(
+        settings=settings, database=database, artifacts=artifacts, vision=InstalledVision(settings)
+    )
+    register_video_workflows(videos, engine)
+    audit = AuditRoom(settings=settings, database=database)
+    register_lead_scans(audit, engine)
     experiments = ExperimentsRoom(settings=settings, database=database)
     traces, evaluators = _compose_evaluators(experiments, engine)
 
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ended_count = await sweep_analyses(analysis, apps)
-        return {"ended_count": ended_count, "pipelines_count": await sweep_pipelines(pipelines, engine)}
+        pipelines_count = await sweep_pipelines(pipelines, engine)
+        works_count = await keep_own_work(traces, _list_work_sources(database))
+        return {"ended_count": ended_count, "pipelines_count": pipelines_count, "works_count": works_count}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)
     application = Application(
@@ -186,10 +277,30 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         analysis=analysis,
         experiments=experiments,
         evaluators=evaluators,
+        videos=videos,
+        audit=audit,
         pipelines=pipelines,
+        backfills=backfills,
+        alerts=alerts,
     )
-    register_verification(engine, database, artifacts, lambda: application.integrity_checks)
+    register_verification(
+        engine,
+        database,
+        artifacts,
+        lambda: application.integrity_checks,
+        lambda: application.repair_steps,
+    )
     return application
+
+
+def _list_work_sources(database: Database) -> dict[str, WorkSource]:
+    """Return who describes what Referee itself has done, by kind of work."""
+    return {
+        "analysis": partial(list_analysis_work, database),
+        "generation": partial(list_generation_work, database),
+        "pipeline": partial(list_pipeline_work, database),
+        "run": partial(list_run_work, database),
+    }
 
 
 def _compose_evaluators(experiments: ExperimentsRoom, engine: JobEngine) -> tuple[TracesRoom, EvaluatorsRoom]:
@@ -201,5 +312,6 @@ def _compose_evaluators(experiments: ExperimentsRoom, engine: JobEngine) -> tupl
     async def judge_events(project_id: UUID, event_ids: Sequence[str]) -> None:
         await enqueue_evaluations(evaluators, engine, project_id, event_ids)
 
-    traces.observers.append(judge_events)
+    traces.observers.extend((judge_events, partial(fill_queues, experiments.database)))
+    register_retention(experiments.database, engine)
     return traces, evaluators

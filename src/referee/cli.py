@@ -13,11 +13,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from referee.alerts.commands import alert_app
 from referee.analysis.analyzers.commands import analyzer_app
 from referee.analysis.commands import analysis_app, analyze, finding_app
 from referee.apps.commands import app as apps_app
 from referee.apps.model_commands import model_app
 from referee.apps.run_commands import template_app
+from referee.audit.commands import audit_app
+from referee.backfills.commands import backfill_app, migrate_command
+from referee.backfills.old_results.commands import import_app
 from referee.core.errors import RefereeError
 from referee.experiments.datasets.commands import dataset_app
 from referee.experiments.runs.commands import run_app
@@ -29,7 +33,8 @@ from referee.pipelines.reports.commands import report_app
 from referee.tools.advisories.commands import app as advisories_app
 from referee.tools.commands import app as tool_app
 from referee.tools.judge_commands import app as judge_app
-from referee.traces.commands import session_app, trace_app
+from referee.traces.commands import retention_app, session_app, trace_app
+from referee.videos.commands import video_app
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -58,11 +63,18 @@ app.add_typer(apps_app, name="app")
 app.add_typer(model_app, name="model")
 app.add_typer(template_app, name="template")
 app.add_typer(pipeline_app, name="pipeline")
+app.add_typer(backfill_app, name="backfill")
+app.add_typer(import_app, name="import")
+audit_app.command("migrate")(migrate_command)
+app.add_typer(audit_app, name="audit")
+app.add_typer(alert_app, name="alert")
 app.add_typer(report_app, name="report")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(run_app, name="run")
 app.add_typer(session_app, name="session")
 app.add_typer(trace_app, name="trace")
+app.add_typer(video_app, name="video")
+app.add_typer(retention_app, name="retention")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")

@@ -13,7 +13,8 @@ from tests.tools.requirement_samples import load_recorded
 from referee.analysis import AnalysisRequest, create_analysis
 from referee.analysis.queries import list_tool_runs
 from referee.analysis.recording import record_tool_run
-from referee.analysis.running import ToolOutput, begin_attempt, judge_output, load_workpiece
+from referee.analysis.running import ToolOutput, begin_attempt, load_workpiece
+from referee.analysis.settling import judge_output
 from referee.app import Application
 from referee.core.vocabulary import Outcome
 from referee.foundation.access import get_project

@@ -22,7 +22,8 @@ from referee.analysis import AnalysisRequest, cancel_analysis, create_analysis
 from referee.analysis.breakers import BreakerState, list_breakers, record_service_failure
 from referee.analysis.queries import list_tool_runs
 from referee.analysis.recording import ToolRunKey
-from referee.analysis.running import ToolOutput, Workpiece, judge_output
+from referee.analysis.running import ToolOutput, Workpiece
+from referee.analysis.settling import judge_output
 from referee.app import Application, open_application
 from referee.apps import AppRun, AppRunState, hold_app
 from referee.apps.running import read_app_source

@@ -7,6 +7,7 @@ import contextlib
 import os
 import random
 import signal
+import sys
 from pathlib import Path
 from uuid import UUID
 
@@ -24,7 +25,8 @@ from tests.apps.conftest import (
 from tests.faults.marked_apps import Stranger, find_free_port, write_marked_app
 
 from referee.apps import AppFailed, AppRunState, AppsRoom, FailureKind, NothingToRun, hold_app
-from referee.apps.holding import lease_app, sweep_app_runs, wait_until_up
+from referee.apps.holding import lease_app, wait_until_up
+from referee.apps.hosts import sweep_app_runs
 from referee.apps.logs import read_log
 from referee.apps.running import stop_app_run
 from referee.apps.runs import AppRun, get_app_run, list_app_runs
@@ -209,14 +211,62 @@ async def test_lease_that_nobody_renews_runs_out_and_the_app_stops(
     run_id, lease_id = await lease_app(room, source, holder="a worker that dies", ttl_s=60)
     run = await wait_until_up(room, project_id, run_id)
 
-    async with room.database.transaction() as session:  # the minute is over
+    async with room.database.transaction() as session:  # the minute is over, and so is the worker
         await session.execute(
-            text("UPDATE app_leases SET expires_at = expires_at - interval '1 minute' WHERE lease_id = :id"),
+            text(
+                "UPDATE app_leases SET expires_at = expires_at - interval '1 minute', holder_started = '0'"
+                " WHERE lease_id = :id"
+            ),
             {"id": lease_id},
         )
 
     ended = await wait_until(room, project_id, run_id, AppRunState.stopped)
     assert (run.state, ended.reason) == (AppRunState.running, "Nobody held it any more.")
+
+
+@pytest.mark.parametrize("room", [{"app_lease_ttl_s": 600.0}], indirect=True)
+async def test_app_stays_up_on_a_machine_too_busy_for_signs_of_life(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, request: pytest.FixtureRequest
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    async with hold_app(room, source, holder="late") as held, hold_app(room, source, holder="other") as other:
+        async with held.take_turn():
+            await execute(
+                room, "UPDATE app_leases SET expires_at = now() - interval '590 seconds'"
+            )  # no renewal came for minutes
+            await asyncio.sleep(2.5)  # two beats of the host, which looks whether anybody holds the app
+            (host,) = list_hosts(room.settings)
+            os.kill(host, signal.SIGSTOP)
+            request.addfinalizer(lambda: resume(host))
+            await execute(
+                room, "UPDATE app_runs SET beat_at = now() - interval '590 seconds'"
+            )  # nor any beat
+            await sweep_app_runs(room)
+            await held.check()
+            has_taken_turn = await other._try_turn()
+        resume(host)
+
+        run = await read_run(room, project_id, held.run.app_run_id)
+    assert (run.state, has_taken_turn) == (AppRunState.running, False)
+
+
+async def execute(room: AppsRoom, statement: str) -> None:
+    """Change the database behind everybody's back."""
+    async with room.database.transaction() as session:
+        await session.execute(text(statement))
+
+
+async def test_run_whose_host_ends_while_it_loads_is_over_at_once(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys, "executable", "/bin/false")
+    source = await read_source(room, project_id, write_app())
+
+    with pytest.raises(AppFailed) as failed:
+        async with asyncio.timeout(20), hold_app(room, source, holder="test"):
+            pass
+
+    assert failed.value.kind is FailureKind.host_lost
 
 
 @pytest.mark.slow

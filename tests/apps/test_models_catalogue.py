@@ -17,6 +17,7 @@ from referee.apps import ModelEntry, get_model, import_models, list_models
 from referee.apps.catalogue import MODEL_FIELDS, make_model_slug
 from referee.apps.importing_models import fetch_model_list, read_model_list
 from referee.core.errors import InvalidInput, NotFound, Unavailable
+from referee.foundation.outgoing import OutgoingGuard
 from referee.foundation.store import Database
 from referee.foundation.web.filters import parse_filter
 
@@ -31,6 +32,7 @@ WITH_PRICES = {
         {"id": "router/auto", "pricing": {"prompt": "-1", "completion": "-1"}, "context_length": None},
     ]
 }
+OWN = OutgoingGuard(("127.0.0.1",))
 PLAIN = {"object": "list", "data": [{"id": "pico-7b", "object": "model", "owned_by": "me"}]}
 
 
@@ -185,15 +187,15 @@ def serve(status: int, body: bytes) -> Iterator[tuple[str, list[str | None]]]:
 
 async def test_list_is_fetched_with_the_key() -> None:
     with serve(200, json.dumps(PLAIN).encode()) as (url, keys):
-        data = await fetch_model_list(url, "sk-planted")
+        data = await fetch_model_list(url, OWN, "sk-planted")
 
     assert (json.loads(data), keys) == (PLAIN, ["Bearer sk-planted"])
 
 
 async def test_server_that_refuses_or_is_not_there_is_told() -> None:
     with serve(401, b"no") as (url, _), pytest.raises(Unavailable, match="answered 401"):
-        await fetch_model_list(url)
+        await fetch_model_list(url, OWN)
     with pytest.raises(Unavailable, match="cannot be fetched"):
-        await fetch_model_list("http://127.0.0.1:1/v1/models")
-    with pytest.raises(InvalidInput, match="plain http or https"):
-        await fetch_model_list("file:///etc/passwd")
+        await fetch_model_list("http://127.0.0.1:1/v1/models", OWN)
+    with pytest.raises(InvalidInput, match="another scheme"):
+        await fetch_model_list("file:///etc/passwd", OWN)

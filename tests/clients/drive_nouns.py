@@ -76,6 +76,17 @@ def drive_metrics(client: HoneyHive) -> dict[str, object]:
     metric_id = client.metrics.create(request).metric_id
     client.metrics.update(m.LegacyUpdateMetricRequest(id=metric_id, description="new"))
     (metric,) = client.metrics.get_metric(metric_id)
+    seen = {
+        "metric": [metric.name, metric.description, metric.sampling_percentage],
+        "filter": [[one.field, one.operator, one.value] for one in metric.filters.filterArray],
+    }
+    if hasattr(client, "metric_versions"):
+        seen |= drive_versions(client, metric_id)
+    return {**seen, "is_deleted": client.metrics.delete(metric_id).deleted}
+
+
+def drive_versions(client: HoneyHive, metric_id: str) -> dict[str, object]:
+    """Versions of a metric, in the releases that have them."""
     content = m.MetricVersionContentRequest(name="accuracy", type="PYTHON", criteria="def f(event): return 2")
     version = client.metric_versions.create(
         metric_id, m.CreateMetricVersionRequest(message="twice", content=content)
@@ -83,14 +94,11 @@ def drive_metrics(client: HoneyHive) -> dict[str, object]:
     deployed = client.metric_versions.deploy(metric_id, version.name).data
     (after,) = client.metrics.list(type="PYTHON")
     return {
-        "metric": [metric.name, metric.description, metric.sampling_percentage],
-        "filter": [[one.field, one.operator, one.value] for one in metric.filters.filterArray],
         "version": [version.name, version.deployed, deployed.deployed],
         "versions": [
             [one.name, one.deployed, one.message] for one in client.metric_versions.list(metric_id).data
         ],
         "criteria": after.criteria,
-        "is_deleted": client.metrics.delete(metric_id).deleted,
     }
 
 
@@ -113,17 +121,20 @@ def drive_charts(client: HoneyHive, **where: str) -> dict[str, object]:
     }
 
 
-if __name__ == "__main__":
-    opened = HoneyHive(
-        api_key=os.environ["HH_API_KEY"],
-        server_url=os.environ["HH_API_URL"],
-        data_plane_api_key=os.environ["HH_DATA_PLANE_API_KEY"],
-    )
+def main() -> None:
+    """Go through what this version has."""
+    keys = {"data_plane_api_key": os.environ["HH_DATA_PLANE_API_KEY"]} if hasattr(m, "MetricVersion") else {}
+    client = HoneyHive(api_key=os.environ["HH_API_KEY"], server_url=os.environ["HH_API_URL"], **keys)
     seen = {
-        "datasets": drive_datasets(opened),
-        "configurations": drive_configurations(opened),
-        "metrics": drive_metrics(opened),
-        "charts": drive_charts(opened),
-        "project_charts": drive_charts(opened, project_id=os.environ["HH_PROJECT_ID"]),
+        "datasets": drive_datasets(client),
+        "configurations": drive_configurations(client),
+        "metrics": drive_metrics(client),
     }
+    if hasattr(client, "charts"):
+        seen["charts"] = drive_charts(client)
+        seen["project_charts"] = drive_charts(client, project_id=os.environ["HH_PROJECT_ID"])
     print(json.dumps(seen))
+
+
+if __name__ == "__main__":
+    main()

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
-__all__ = ["ensure_client"]
+__all__ = ["drive", "ensure_client"]
 
 LOCKS = Path(__file__).parent
 
@@ -35,3 +37,18 @@ def run(*arguments: str) -> None:
     """Run a program, and say what it said when it fails."""
     result = subprocess.run(arguments, capture_output=True, text=True, check=False, timeout=600)
     assert result.returncode == 0, result.stderr
+
+
+def drive(python: Path, script: str, variables: dict[str, str], *arguments: str) -> Any:
+    """Run a script by a client's interpreter and return the JSON that it prints."""
+    path = Path(__file__).parent / script
+    result = subprocess.run(
+        [str(python), str(path), *arguments],
+        env=variables,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout.splitlines()[-1])

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import json
 import re
 import tempfile
 from collections import Counter
@@ -19,7 +20,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import iter_route_contexts
+from tests.answers import CheckedApp
 
+from referee.backfills.audit_worlds import create_audit_database
 from referee.foundation.settings import Settings, load_settings
 from referee.web_app import create_web_app
 
@@ -146,7 +149,7 @@ def filled_home(tmp_path_factory: pytest.TempPathFactory, tools_dir: Path) -> Ma
 async def visit_all(settings: Settings, subject: Path | None) -> Mapping[str, Visit]:
     """Open the application, analyse a subject if there is one, and fetch the pages with their twins."""
     app: FastAPI = create_web_app(settings)
-    transport = httpx.ASGITransport(app)
+    transport = httpx.ASGITransport(CheckedApp(app))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", timeout=60) as client,
@@ -186,9 +189,16 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
     report = {"kind": "comprehensive", "pipeline_id": pipeline_id, "title": HOSTILE_NAME}
     report_id = (await client.post("/v1/reports", json=report)).json()["report_id"]
     await wait_for(client, f"/v1/reports/{report_id}", "state", {"completed"})
+    backfill_run_id = await fill_backfill(client, subject.parent / f"{HOSTILE_NAME}.db")
+    result_import_id = await fill_result_import(client, subject.parent / f"{HOSTILE_NAME}-results")
     run_ids = [await fill_run(client, number) for number in (1, 2)]
     trace_id = await fill_trace(client)
+    clip = {"file_name": HOSTILE_NAME, "size_bytes": 9, "discipline": "batting", "player": HOSTILE_NAME}
+    video = await client.post("/v1/videos", json={**clip, "title": HOSTILE_NAME, "notes": HOSTILE_NAME})
+    video_id = video.json()["video"]["video_id"]
+    await client.post(f"/v1/videos/{video_id}/notes", json={"text": HOSTILE_NAME, "tags": [HOSTILE_NAME]})
     sessions = (await client.get("/v1/sessions")).json()["items"]
+    decisions = (await client.get("/v1/decisions")).json()["items"]
     return {
         **await fill_nouns(client),
         "run_id": run_ids[0],
@@ -197,14 +207,56 @@ async def fill(client: httpx.AsyncClient, subject: Path) -> dict[str, str]:
         "old_run_id": run_ids[0],
         "new_run_id": run_ids[1],
         "analysis_id": analysis_id,
+        "decision_id": decisions[0]["decision_id"],
         "pipeline_id": pipeline_id,
         "report_id": report_id,
+        "backfill_run_id": backfill_run_id,
+        "result_import_id": result_import_id,
+        "rule_id": await fill_alert(client),
         "app_run_id": app_run_id,
         "finding_id": finding_id,
         "job_id": verification,
+        "video_id": video_id,
         "app_id": app_id,
         "name": "bandit",
     }
+
+
+async def fill_alert(client: httpx.AsyncClient) -> str:
+    """Add a rule of a hostile name and a channel, and return the id of the rule."""
+    name = HOSTILE_NAME.replace("\u202e", "")
+    rule = await client.post(
+        "/v1/alerts", json={"name": name, "description": HOSTILE_NAME, "condition": "tool_failure_rate > 5%"}
+    )
+    await client.post(
+        "/v1/alert-channels", json={"name": "ops", "kind": "email", "address": "ops@example.org"}
+    )
+    rule_id: str = rule.json()["rule_id"]
+    return rule_id
+
+
+async def fill_backfill(client: httpx.AsyncClient, path: Path) -> str:
+    """Fill a small audit log of a hostile name, and return the id of the run."""
+    create_audit_database(path, 200)
+    accepted = await client.post(
+        "/v1/backfill-runs", json={"backfill": "audit-decisions", "database": str(path)}
+    )
+    run_id: str = accepted.json()["backfill_run_id"]
+    await wait_for(client, f"/v1/backfill-runs/{run_id}", "state", {"finished"})
+    return run_id
+
+
+async def fill_result_import(client: httpx.AsyncClient, folder: Path) -> str:
+    """Import a log with a hostile message, beside a file that is set aside; return the id of the import."""
+    folder.mkdir()
+    result = {"ruleId": HOSTILE_NAME, "message": {"text": HOSTILE_NAME}}
+    log = {"version": "2.1.0", "runs": [{"tool": {"driver": {"name": "other"}}, "results": [result]}]}
+    (folder / "log.json").write_text(json.dumps(log))
+    (folder / f"{HOSTILE_NAME}.json").write_text(json.dumps({HOSTILE_NAME: 1}))
+    accepted = await client.post("/v1/result-imports", json={"source": str(folder)})
+    import_id: str = accepted.json()["result_import_id"]
+    await wait_for(client, f"/v1/result-imports/{import_id}", "state", {"finished"})
+    return import_id
 
 
 async def fill_nouns(client: httpx.AsyncClient) -> dict[str, str]:
@@ -224,11 +276,21 @@ async def fill_nouns(client: httpx.AsyncClient) -> dict[str, str]:
     metric = await client.post(
         "/v1/metrics", json={"name": HOSTILE_NAME, "type": "LLM", "criteria": HOSTILE_NAME}
     )
+    where = {"field": "event_name", "operator": "is", "value": HOSTILE_NAME, "type": "string"}
+    queue = await client.post("/v1/queues", json={"name": HOSTILE_NAME, "filters": [where]})
+    human = {"name": f"{HOSTILE_NAME} by people", "type": "HUMAN", "criteria": HOSTILE_NAME}
+    await client.post("/v1/metrics", json=human)
+    event = {"event_type": "tool", "event_name": HOSTILE_NAME, "inputs": {HOSTILE_NAME: HOSTILE_NAME}}
+    await client.post("/events", json={"event": event})
+    chart = {"name": HOSTILE_NAME, "description": HOSTILE_NAME, "metric": "events", "groupBy": "event_name"}
+    drawn = await client.post("/v1/charts", json={**chart, "dateRange": {"relative": "390d"}})
     return {
         "dataset_id": dataset,
         "datapoint_id": datapoint.json()["result"]["insertedId"],
         "configuration_id": configuration.json()["insertedId"],
         "metric_id": metric.json()["metric_id"],
+        "chart_id": drawn.json()["data"]["id"],
+        "queue_id": queue.json()["queue"]["id"],
     }
 
 
@@ -285,9 +347,10 @@ async def visit(client: httpx.AsyncClient, path: str) -> Visit:
 def test_every_room_has_its_pages_under_these_rules() -> None:
     rooms = {path.split("/")[2] for path in PATHS}
     assert rooms >= {
-        "", "analyses", "analyzers", "app-runs", "apps", "compare",
-        "configurations", "datapoints", "datasets", "findings", "integrity", "jobs", "pipelines",
-        "reports", "runs", "services", "sessions", "system", "tools", "traces",
+        "", "analyses", "analyzers", "app-runs", "apps", "charts", "compare",
+        "configurations", "datapoints", "datasets", "decision-lag", "decisions", "findings", "integrity", "jobs",
+        "keys", "lead-findings", "pipelines", "queues", "reports", "runs", "services", "sessions",
+        "system", "tools", "traces", "videos",
     }  # fmt: skip
 
 
@@ -362,7 +425,7 @@ def test_hostile_text_is_shown_as_text(filled_home: Mapping[str, Visit]) -> None
     assert "&lt;img src=x onerror=alert(1)&gt;" in pages
     assert "<img src=x" not in pages
     assert "<script>alert" not in pages
-    assert "\u202e" not in pages
+    assert [path for path, visit in filled_home.items() if "\u202e" in visit.answer.text] == []
 
 
 def test_no_operation_of_the_api_has_the_id_of_another() -> None:

@@ -34,6 +34,7 @@ RUN_ELSEWHERE = (
     "referee.tools.runners.",
     "referee.__main__",
     "referee.foundation.sandbox.supervisor.__main__",
+    "referee.videos.vision.child.",
 )
 """Scripts for a tool's own interpreter, and entry points that run when imported."""
 IMPORTABLE = [name for name in MODULES if not name.startswith(RUN_ELSEWHERE) and ".migrations" not in name]

@@ -11,6 +11,8 @@ EXPECTED = {
     "RefereeError": (500, 1),
     "InvalidInput": (422, 2),
     "PayloadTooLarge": (413, 2),
+    "UnsupportedMediaType": (415, 2),
+    "DamagedInput": (422, 2),
     "Unauthorized": (401, 3),
     "Forbidden": (403, 3),
     "NotFound": (404, 4),

@@ -8,18 +8,18 @@ from uuid import UUID
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.answers import CheckedApp
+from tests.web_site import open_web_app
 
 from referee.foundation.access import get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database, open_database
-from referee.web_app import create_web_app
 
 
 @pytest.fixture
 async def app(database_settings: Settings) -> AsyncIterator[FastAPI]:
     """The running application."""
-    made: FastAPI = create_web_app(database_settings)
-    async with made.router.lifespan_context(made):
+    async with open_web_app(database_settings) as made:
         yield made
 
 
@@ -27,7 +27,7 @@ async def app(database_settings: Settings) -> AsyncIterator[FastAPI]:
 async def client(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
     """A client on this machine without a key."""
     async with httpx.AsyncClient(
-        transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765", timeout=60
+        transport=httpx.ASGITransport(CheckedApp(app)), base_url="http://127.0.0.1:8765", timeout=60
     ) as opened:
         yield opened
 

@@ -73,6 +73,7 @@ def run_app_rounds(
     *,
     rounds: int,
     seed: int,
+    first_round: int = 1,
     kinds: Sequence[str] = KINDS,
     database_url: str | None = None,
     tell: Callable[[str], None] = lambda _: None,
@@ -83,17 +84,19 @@ def run_app_rounds(
         base: An empty folder that everybody may pass through.
         tools_dir: Installed tools.
         rounds: How often; each kind in turn.
-        seed: Of everything that is random here.
+        seed: Of everything that is random here. A round's chances depend on this and its number only.
+        first_round: The number of the first one, from 1: a long run can be had in parts.
         kinds: Some of ``KINDS``.
         database_url: Of a migrated database for the rounds without a server; None: an embedded one.
         tell: Is told each round.
     """
     count = AppCount(seed=seed)
+    numbers = range(first_round, first_round + rounds)
     begun_s = time.monotonic()
     settings = load_settings(
         home=base / "rounds" / "home", tools_dir=tools_dir, database_url=database_url, **APP_SETTINGS
     )
-    asyncio.run(_run(base, settings, count, rounds, tuple(kinds), tell))
+    asyncio.run(_run(base, settings, count, numbers, tuple(kinds), tell))
     for home in (settings.home, base / "herd" / "home"):
         left = _wait_until_left(home)
         count.blame("processes_left", f"{home.parent.name}: {left[:5]}", times=len(left))
@@ -105,14 +108,15 @@ async def _run(
     base: Path,
     settings: Settings,
     count: AppCount,
-    rounds: int,
+    numbers: range,
     kinds: tuple[str, ...],
     tell: Callable[[str], None],
 ) -> None:
-    choose = random.Random(count.seed)
+    choose = random.Random()
     async with AsyncExitStack() as stack:
         opened: dict[bool, _Here | _There] = {}
-        for number in range(1, rounds + 1):
+        for number in numbers:
+            choose.seed(f"{count.seed} {number}")
             kind = kinds[(number - 1) % len(kinds)]
             begun_s, faults_before = time.monotonic(), len(count.sayings)
             is_there = kind == "server_killed"
@@ -121,7 +125,7 @@ async def _run(
                 opened[is_there] = await stack.enter_async_context(opening)
             said = await opened[is_there].run_round(kind)
             count.rounds[kind] = count.rounds.get(kind, 0) + 1
-            tell(f"round {number} of {rounds}: {kind}, {said}, {time.monotonic() - begun_s:.1f} s")
+            tell(f"round {number} of {numbers[-1]}: {kind}, {said}, {time.monotonic() - begun_s:.1f} s")
             for saying in count.sayings[faults_before:]:
                 tell(f"  FAULT {saying}")
 

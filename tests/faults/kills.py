@@ -209,7 +209,9 @@ class Herd:
             except psutil.Error:
                 continue
             if process.pid != os.getpid() and (
-                str(self.home) in words or environment.get("REFEREE_HOME") == str(self.home)
+                str(self.home) in words
+                or environment.get("REFEREE_HOME") == str(self.home)
+                or environment.get("HOME", "").startswith(f"{self.home}/")
             ):
                 found.append(words)
         return found

@@ -11,6 +11,7 @@ from typing import TypeAlias
 
 import httpx
 import pytest
+from tests.answers import CheckedApp
 from tests.faults.conftest import (
     FLAWED,
     OpenBad,
@@ -61,8 +62,8 @@ def loop(folder: Path) -> str:
 
 
 def only_binary(folder: Path) -> str:
-    (folder / "junk.py").write_bytes(os.urandom(100_000))
-    (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n" + os.urandom(1_000))
+    (folder / "junk.py").write_bytes(b"\0" + os.urandom(100_000))
+    (folder / "image.png").write_bytes(b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR" + os.urandom(1_000))
     return str(folder)
 
 
@@ -263,7 +264,9 @@ async def test_api_refuses_what_cannot_be_analysed(
     app = create_web_app(limited)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(CheckedApp(app)), base_url="http://127.0.0.1:8765"
+        ) as client,
     ):
         answers = {
             make: await client.post("/v1/analyses", json={"path": path}) for make, path in paths.items()
@@ -324,7 +327,7 @@ async def test_what_is_left_out_beside_good_files_is_counted(open_bad: OpenBad, 
     only_pipes.mkdir()
     only_pipes_and_links(only_pipes)
     only_a_huge_file(folder)
-    (folder / "junk.py").write_bytes(os.urandom(1_000))
+    (folder / "junk.py").write_bytes(b"\0" + os.urandom(1_000))
     async with open_bad() as application:
         analysis, _ = await analyse(application, folder, "vulture")
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.answers import CheckedApp
 from tests.faults.conftest import FLAWED, analyse, list_problems
 
 from referee.analysis import Analysis, AnalysisRequest, ToolRun, create_analysis
@@ -70,7 +71,9 @@ async def test_request_on_a_full_disk_is_refused_and_accepted_again_when_there_i
     app = create_web_app(small_settings)
     async with (
         app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765") as client,
+        httpx.AsyncClient(
+            transport=httpx.ASGITransport(CheckedApp(app)), base_url="http://127.0.0.1:8765"
+        ) as client,
     ):
         body = {"path": str(subject), "tools": ["vulture"]}
         ballast = fill(small_disk)

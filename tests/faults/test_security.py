@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import quote
@@ -16,14 +17,16 @@ import httpx
 import pytest
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
+from tests.answers import CheckedApp
 from tests.faults.conftest import FLAWED
+from tests.web_site import open_web_app
 
+from referee.backfills.audit_worlds import create_audit_database
 from referee.core.errors import Conflict
 from referee.core.ids import format_id
 from referee.foundation.access import Principal, create_key, create_project, get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_database
-from referee.web_app import create_web_app
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +63,9 @@ def serve(database_settings: Settings) -> Serve:
     @asynccontextmanager
     async def run(**overrides: object) -> AsyncIterator[Served]:
         settings = database_settings.model_copy(update={"host": "0.0.0.0", **overrides})  # noqa: S104 - the case
-        app = create_web_app(settings)
-        keys = await _make_keys(settings)
-        transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with app.router.lifespan_context(app):
+        async with open_web_app(settings) as app:
+            keys = await _make_keys(settings)
+            transport = httpx.ASGITransport(CheckedApp(app))
             clients = [
                 httpx.AsyncClient(
                     transport=transport, base_url="http://referee", headers={"Authorization": f"Bearer {key}"}
@@ -286,8 +288,13 @@ async def test_body_of_very_deep_json_is_refused(serve: Serve) -> None:
     assert {answer.status_code for answer in answers} <= {400, 403, 422}
 
 
-SHARED = frozenset({"/v1/analysis-tools", "/v1/services", "/v1/workers"})
-"""Lists of what belongs to the server, not to a project."""
+SHARED = frozenset(
+    {
+        "/v1/alert-sources", "/v1/alerts", "/v1/analysis-tools", "/v1/backfills", "/v1/keys", "/v1/services",
+        "/v1/workers",
+    }
+)  # fmt: skip
+"""Lists of what belongs to the server, not to a project; and each project has keys and alert rules of its own."""
 
 
 def _routes(app: FastAPI) -> list[APIRoute]:
@@ -317,8 +324,28 @@ async def _make_everything(client: httpx.AsyncClient, subject: Path) -> dict[str
     async with asyncio.timeout(120):
         while (await client.get(report.headers["location"])).json()["state"] != "completed":
             await asyncio.sleep(0.1)
+    create_audit_database(subject.parent / "audit.db", 20)
+    backfill = await client.post(
+        "/v1/backfill-runs",
+        json={"backfill": "audit-decisions", "database": str(subject.parent / "audit.db"), "is_dry": True},
+    )
+    imported = await client.post("/v1/result-imports", json={"source": str(subject.parent), "is_dry": True})
+    alert = await client.post("/v1/alerts", json={"name": "ours", "condition": "error_rate > 5%"})
+    channel = await client.post(
+        "/v1/alert-channels", json={"name": "ours", "kind": "email", "address": "ours@example.org"}
+    )
+    await client.post(f"/v1/alert-channels/{channel.json()['channel']['channel_id']}/test")
+    deliveries = (await client.get("/v1/alert-deliveries")).json()["items"]
+    clip = {"file_name": "ours.mp4", "size_bytes": 10, "discipline": "batting"}
+    video = await client.post("/v1/videos", json=clip)
     return {
+        "video_id": video.json()["video"]["video_id"],
         "analysis_id": analysis_id,
+        "rule_id": alert.json()["rule_id"],
+        "channel_id": channel.json()["channel"]["channel_id"],
+        "delivery_id": deliveries[0]["delivery_id"],
+        "backfill_run_id": backfill.json()["backfill_run_id"],
+        "result_import_id": imported.json()["result_import_id"],
         "report_id": report.json()["report_id"],
         "file_name": "data",
         "template": format_id("template", UUID(template.json()["template_id"])),
@@ -339,7 +366,7 @@ def _fill(path: str, ids: dict[str, str]) -> str | None:
 
 
 async def _ask(client: httpx.AsyncClient, method: str, url: str, ids: dict[str, str]) -> httpx.Response:
-    form = {"reason": "x", "is_linked": "true"}
+    form = {"batch_size": "10"} if url.endswith("/tune") else {"reason": "x", "is_linked": "true"}
     query = {"analysis_id": ids["analysis_id"]}
     if url.startswith("/ui/"):
         return await client.request(method, url, params=query, data=form if method == "POST" else None)
@@ -348,4 +375,12 @@ async def _ask(client: httpx.AsyncClient, method: str, url: str, ids: dict[str, 
         body = {"hours": 1}
     elif url.endswith("/extend"):
         body = {"models": ["n"]}
+    elif method == "PATCH" and "/backfill-runs/" in url:
+        body = {"batch_size": 10}
+    elif method == "PUT" and "/alerts/" in url:
+        body = {"name": "theirs", "condition": "error_rate > 5%"}
+    elif url.endswith("/mute"):
+        body = {"until": (datetime.now(UTC) + timedelta(days=1)).isoformat()}
+    elif "/videos/" in url:
+        body = {"text": "x"} if url.endswith("/notes") else {"events": []} if url.endswith("/events") else {}
     return await client.request(method, url, params=query, json=None if method == "GET" else body)

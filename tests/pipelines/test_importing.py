@@ -23,7 +23,7 @@ from tests.pipelines.test_existing import FOUR
 from tests.web_site import open_site
 
 from referee.app import Application, open_application
-from referee.core.errors import Conflict, IntegrityError, InvalidInput, PayloadTooLarge, RefereeError
+from referee.core.errors import Conflict, DamagedInput, InvalidInput, PayloadTooLarge, RefereeError
 from referee.core.integrity import IntegrityProblem
 from referee.foundation.access import create_project, find_local_principal, get_project
 from referee.foundation.settings import Settings, load_settings
@@ -254,34 +254,34 @@ async def test_damaged_file_leaves_nothing(other: Application, file: Path, share
 async def test_cut_file_is_told_as_damaged(other: Application, file: Path) -> None:
     file.write_bytes(file.read_bytes()[:-200])
 
-    with pytest.raises(IntegrityError, match="damaged"):
+    with pytest.raises(DamagedInput, match="damaged"):
         await take_in(other, file)
 
 
 ALTERATIONS: dict[str, tuple[Change, type[RefereeError]]] = {
     "a finding's message": (
-        lambda files: change_row(files, "occurrences", message="Nothing to see."), IntegrityError),
-    "a tool's outcome": (lambda files: change_row(files, "tool_runs", reason="It was perfect."), IntegrityError),
+        lambda files: change_row(files, "occurrences", message="Nothing to see."), DamagedInput),
+    "a tool's outcome": (lambda files: change_row(files, "tool_runs", reason="It was perfect."), DamagedInput),
     "an analysis of another pipeline": (
-        lambda files: change_row(files, "cells", analysis_id="01900000-0000-7000-8000-000000000000"), IntegrityError),
+        lambda files: change_row(files, "cells", analysis_id="01900000-0000-7000-8000-000000000000"), DamagedInput),
     "result files elsewhere": (
-        lambda files: change_row(files, "analyses", results_path="../../elsewhere/task_0"), IntegrityError),
+        lambda files: change_row(files, "analyses", results_path="../../elsewhere/task_0"), DamagedInput),
     "a valid cell less": (
-        lambda files: change_row(files, "cells", is_valid=False), IntegrityError),
-    "a number that is none": (lambda files: change_row(files, "cells", position="first"), IntegrityError),
+        lambda files: change_row(files, "cells", is_valid=False), DamagedInput),
+    "a number that is none": (lambda files: change_row(files, "cells", position="first"), DamagedInput),
     "a pipeline that goes on": (
         lambda files: change_row(files, "pipelines", state="running", finished_at=None), Conflict),
     "another source": (
-        lambda files: files.update({"generated/apps/beta/app2/main.py": b"print('harmless')\n"}), IntegrityError),
-    "a source less": (lambda files: files.pop("generated/apps/beta/app2/main.py"), IntegrityError),
-    "rows that are gone": (lambda files: files.update({"rows.jsonl": files["rows.jsonl"][:-70]}), IntegrityError),
+        lambda files: files.update({"generated/apps/beta/app2/main.py": b"print('harmless')\n"}), DamagedInput),
+    "a source less": (lambda files: files.pop("generated/apps/beta/app2/main.py"), DamagedInput),
+    "rows that are gone": (lambda files: files.update({"rows.jsonl": files["rows.jsonl"][:-70]}), DamagedInput),
     "an event less": (
         lambda files: files.update({"rows.jsonl": b"".join(files["rows.jsonl"].splitlines(keepends=True)[:-1])}),
-        IntegrityError),
+        DamagedInput),
     "a row of others": (
         lambda files: change_row(files, "occurrences", finding_id="01900000-0000-7000-8000-000000000000"),
-        IntegrityError),
-    "no rows": (lambda files: files.pop("rows.jsonl"), IntegrityError),
+        DamagedInput),
+    "no rows": (lambda files: files.pop("rows.jsonl"), DamagedInput),
 }  # fmt: skip
 
 
@@ -307,7 +307,7 @@ def find_result(files: dict[str, bytes]) -> str:
 UNKNOWN: dict[str, Change] = {
     "export_metadata.json": lambda files: change_json(files, "export_metadata.json", schema_version="9.0"),
     "rows.jsonl": lambda files: files.update(
-        {"rows.jsonl": files["rows.jsonl"].replace(b'"schema_version":"1.0"', b'"schema_version":"9.0"', 1)}
+        {"rows.jsonl": files["rows.jsonl"].replace(b'"schema_version":"1.1"', b'"schema_version":"9.0"', 1)}
     ),
     "manifest.json": lambda files: change_json(files, find_result(files), schema_version="9.0"),
     "a column": lambda files: files.update(
@@ -350,7 +350,7 @@ def make_link(name: str) -> zipfile.ZipInfo:
 
 @pytest.mark.parametrize("name", ["../up", "/etc/passwd", "results/../../up", "a\\b"])
 async def test_name_that_leads_out_is_refused(other: Application, tmp_path: Path, name: str) -> None:
-    with pytest.raises(IntegrityError, match="no name of a file"):
+    with pytest.raises(DamagedInput, match="no name of a file"):
         await take_in(other, write_zip(tmp_path / "hostile.zip", (name, b"x")))
 
 
@@ -374,7 +374,7 @@ async def test_size_that_an_entry_lies_about_is_found(other: Application, tmp_pa
     at = data.index(b"PK\x01\x02") + 24  # the unpacked size in the table of contents
     small.write_bytes(data[:at] + struct.pack("<I", 10) + data[at + 4 :])
 
-    with pytest.raises(IntegrityError):
+    with pytest.raises(DamagedInput):
         await take_in(other, small)
 
 

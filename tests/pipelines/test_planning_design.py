@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from referee.foundation.statistics import Spread
@@ -112,6 +112,7 @@ values = (
         texts, values | st.dictionaries(texts, values, min_size=1, max_size=3), min_size=1, max_size=4
     )
 )
+@example({"k" * 120: [], "small": 1e-05, "large": 1e16})
 @settings(deadline=None, max_examples=60)
 def test_whatever_is_written_is_read_as_the_same(value: dict[str, object]) -> None:
     assert read_document(write_definition(value)).value == value  # type: ignore[arg-type]  # JSON by construction

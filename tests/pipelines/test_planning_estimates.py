@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from uuid import UUID
 
-from sqlalchemy import func, select, update
+from sqlalchemy import func, select, text, update
 from tests.pipelines.conftest import RunPipeline
 
 from referee.analysis.tables import ToolRunRow
@@ -42,6 +42,9 @@ async def test_estimates_become_known_with_results_and_say_where_from(
                 started_at=func.now(), finished_at=func.now() + func.make_interval(0, 0, 0, 0, 0, 0, 8)
             )
         )
+        await session.execute(
+            text("SET LOCAL referee.is_repairing = 'on'")
+        )  # numbers that the tools did not have
         first = (await session.scalars(select(ToolRunRow.tool_run_id).limit(1))).one()
         await session.execute(update(ToolRunRow).values(findings_count=3, duration_ms=2_000))
         await session.execute(

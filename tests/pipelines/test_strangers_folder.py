@@ -12,6 +12,8 @@ from tests.pipelines.conftest import RunPipeline, wait_for_end
 from referee.app import Application
 from referee.pipelines import CellState, PipelineState, list_cells, retry_cells
 from referee.pipelines.definition_writing import write_folder_definition
+from referee.pipelines.queries import find_event_message
+from referee.pipelines.service import LEFT_OUT
 
 
 @pytest.mark.slow
@@ -40,8 +42,12 @@ async def test_placeholder_is_skipped_and_analysed_once_it_was_written(
 ) -> None:
     write_files(tmp_path / "models/ash/app1", {"main.py": APP})
     write_files(tmp_path / "models/ash/app2", {"main.py": "pass\n"})
+    write_files(tmp_path / "models/ash/notes", {"todo.txt": "x\n"})
     pipeline = await run_pipeline(write_folder_definition(str(tmp_path), name="two", tools=["vulture"]))
     assert (pipeline.counts.of(CellState.skipped), pipeline.counts.valid_count) == (1, 1)
+    async with application.database.reading() as session:
+        said = await find_event_message(session, pipeline.pipeline_id, LEFT_OUT)
+    assert said == f"Left out of the folder, 1:\n{tmp_path}/models/ash/notes: Its name is not appN."
 
     write_files(tmp_path / "models/ash/app2", {"main.py": APP})
     again = await retry_cells(application.pipelines, application.engine, project_id, pipeline.pipeline_id)

@@ -24,6 +24,7 @@ from referee.core.errors import (
     RefereeError,
     Unavailable,
 )
+from referee.foundation.outgoing import OutgoingGuard
 from referee.tools.advisories import AdvisoryStore, ImportLimits, advisory_digest, import_file
 from referee.tools.advisories.commands import app
 from referee.tools.advisories.fetching import fetched_file
@@ -271,7 +272,6 @@ class Mirror(BaseHTTPRequestHandler):
         location = {
             "/moved": "/export.zip",
             "/file": "file:///etc/passwd",
-            "/loop": "/loop",
             "/up": "https://h/x",
         }
         path = self.path.split("?", 1)[0]
@@ -296,22 +296,23 @@ def mirror() -> Iterator[str]:
         server.shutdown()
 
 
-def test_an_export_is_fetched_through_a_redirect_and_named_without_secrets(
-    mirror: str, store_dir: Path
-) -> None:
+OWN = OutgoingGuard(("127.0.0.1",))
+
+
+def test_an_export_is_fetched_and_named_without_secrets(mirror: str, store_dir: Path) -> None:
     address = mirror.replace("http://", "http://user:secret@")
-    with fetched_file(f"{address}/moved?token=1", store_dir) as (path, shown):
+    with fetched_file(f"{address}/export.zip?token=1", store_dir, OWN) as (path, shown):
         report = import_file(path, store_dir, source=shown)
-    assert (report.source, keys(store_dir)) == (f"{mirror}/moved", ["GHSA-0001"])
+    assert (report.source, keys(store_dir)) == (f"{mirror}/export.zip", ["GHSA-0001"])
     assert {one.name for one in store_dir.iterdir()} == {STORE_FILE, ".import.lock"}
 
 
 @pytest.mark.parametrize(
     ("path", "error"),
-    [("/file", InvalidInput), ("/up", InvalidInput), ("/loop", Unavailable), ("/missing", Unavailable)],
+    [("/file", InvalidInput), ("/up", InvalidInput), ("/moved", InvalidInput), ("/missing", Unavailable)],
 )
 def test_bad_answers_are_refused(mirror: str, store_dir: Path, path: str, error: type[RefereeError]) -> None:
-    with pytest.raises(error), fetched_file(mirror + path, store_dir):
+    with pytest.raises(error), fetched_file(mirror + path, store_dir, OWN):
         pass
     assert list(store_dir.iterdir()) == []
 
@@ -320,13 +321,13 @@ def test_bad_answers_are_refused(mirror: str, store_dir: Path, path: str, error:
     "address", ["file:///etc/passwd", "ftp://h/x", "http://", "http://[", "http://127.0.0.1:1/x"]
 )
 def test_bad_addresses_are_refused(address: str, store_dir: Path) -> None:
-    with pytest.raises((InvalidInput, Unavailable)), fetched_file(address, store_dir):
+    with pytest.raises((InvalidInput, Unavailable)), fetched_file(address, store_dir, OWN):
         pass
 
 
 def test_a_download_over_the_limit_is_stopped(mirror: str, store_dir: Path) -> None:
     limits = ImportLimits(source_bytes=100)
-    with pytest.raises(PayloadTooLarge), fetched_file(f"{mirror}/export.zip", store_dir, limits):
+    with pytest.raises(PayloadTooLarge), fetched_file(f"{mirror}/export.zip", store_dir, OWN, limits):
         pass
 
 

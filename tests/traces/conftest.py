@@ -7,13 +7,12 @@ from uuid import UUID
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from tests.web_site import open_web_client
 
 from referee.foundation.access import get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
 from referee.traces import TracesRoom, open_traces
-from referee.web_app import create_web_app
 
 
 @pytest.fixture
@@ -33,11 +32,5 @@ async def project_id(database: Database) -> UUID:
 @pytest.fixture
 async def client(database_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client on this machine without a key."""
-    app: FastAPI = create_web_app(database_settings)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765", timeout=60
-        ) as opened,
-    ):
+    async with open_web_client(database_settings) as opened:
         yield opened

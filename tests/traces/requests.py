@@ -33,12 +33,12 @@ def make_span(
     }
 
 
-def make_request(spans: Sequence[Mapping[str, Any]]) -> bytes:
+def make_request(spans: Sequence[Mapping[str, Any]], *, service: str = "tests") -> bytes:
     """Return an export request in protobuf."""
     request = ExportTraceServiceRequest()
     of_resource = request.resource_spans.add()
     pair = of_resource.resource.attributes.add()
-    pair.key, pair.value.string_value = "service.name", "tests"
+    pair.key, pair.value.string_value = "service.name", service
     of_scope = of_resource.scope_spans.add()
     of_scope.scope.name = "tests"
     for span in spans:

@@ -385,3 +385,49 @@ async def test_the_command_line_shows_sessions_and_traces(
     assert [item["event"]["event_name"] for item in json.loads(whole.stdout)["items"]] == ["root", "leaf"]
     missing = await asyncio.to_thread(referee, "trace", "show", "nothing", **variables)
     assert (missing.returncode, "There is no such trace." in missing.stderr) == (4, True)
+
+
+async def test_the_critical_path_of_a_trace_is_the_same_on_its_page_and_as_json(
+    client: httpx.AsyncClient,
+) -> None:
+    await send(
+        client,
+        make_span(1, name=HOSTILE, duration_ns=100_000_000),
+        make_span(2, parent=1, name="waited for", start_ns=START_NS + 10_000_000, duration_ns=80_000_000),
+        make_span(3, parent=1, name="beside it", start_ns=START_NS + 20_000_000, duration_ns=10_000_000),
+    )
+    answer = await client.get(f"/v1/traces/{TRACE.hex()}/critical-path")
+    assert [(step["name"], step["own_ms"]) for step in answer.json()["steps"]] == [
+        (HOSTILE, 20.0),
+        ("waited for", 80.0),
+    ]
+    html = await get(client, TRACE_URL, view="critical")
+    assert "<script>alert(1)" not in html
+    assert "beside it" not in html
+    text = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", html))
+    assert "2 spans bound the 100 ms of this trace" in text
+    assert "waited for 80 ms 80" in text
+    missing = await client.get(f"/v1/traces/{'0' * 31}1/critical-path")
+    assert missing.status_code == 404
+
+
+async def test_an_export_holds_every_span_of_the_traces_that_the_list_shows(
+    client: httpx.AsyncClient,
+) -> None:
+    for number in range(60):  # more traces than are read at once
+        trace_id = (number + 1).to_bytes(16, "big")
+        root = make_span(1, trace_id=trace_id, name=f"root {number}", start_ns=START_NS + number)
+        leaf = make_span(2, trace_id=trace_id, parent=1, name=HOSTILE, start_ns=START_NS + number)
+        await send(client, root, fail(leaf, "no") if number % 2 else leaf)
+    lone = {"event_type": "tool", "event_name": "alone", "session_id": "s", "inputs": {}}
+    assert (await client.post("/v1/events", json=lone)).status_code == 200
+    answer = await client.get("/v1/traces/export")
+    assert answer.headers["content-type"].startswith("application/jsonl")
+    whole = [json.loads(line)["event"]["event_name"] for line in answer.text.splitlines()]
+    assert whole[:3] == ["alone", "root 59", HOSTILE]
+    assert len(whole) == 121
+    failed = (await client.get("/v1/traces/export", params={"filter": "is:failed"})).text.splitlines()
+    assert (len(failed), json.loads(failed[-2])["event"]["event_name"]) == (60, "root 1")
+    page = await get(client, "/ui/traces", filter="is:failed")
+    assert 'href="/v1/traces/export?filter=is%3Afailed" download' in page
+    assert (await client.get("/v1/traces/export", params={"filter": "nothing:1"})).status_code == 400

@@ -11,6 +11,7 @@ from referee.analysis.exports import EXPORT_FORMATS
 from referee.analysis.page_figures import build_analysis_cards, build_tool_spans
 from referee.analysis.views import Analysis, ToolRun
 from referee.core.ids import format_id
+from referee.core.own_work import make_trace_id
 from referee.core.vocabulary import Service
 from referee.foundation.web.formats import format_duration
 from referee.foundation.web.rendering import Crumb
@@ -67,6 +68,8 @@ def build_frame(
         "format_duration": format_duration,
         "number_cards": build_analysis_cards(analysis, get_shell(request).clock.now()),
         "panel": None,
+        "trace_url": f"/ui/traces/{make_trace_id(f'analysis:{analysis_id}')}?view=critical",
+        "trace_project": get_shell(request).settings.own_traces_project if analysis.state.is_final else "",
     }
 
 

@@ -41,6 +41,7 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
@@ -213,9 +214,16 @@ def _add_analysis_parts(router: APIRouter, room: GetRoom) -> None:
             analysis_id=analysis_id, entries=[ManifestEntryModel.of(entry) for entry in entries]
         )
 
-    @router.get("/analyses/{analysis_id}/export", tags=["analyses"], response_class=Response)
-    async def get_export(
-        analysis_id: AnalysisId, principal: PrincipalParameter, format: ExportFormat = "json"
+    @router.get(
+        "/analyses/{analysis_id}/export",
+        tags=["analyses"],
+        response_class=Response,
+        responses=answers_file(*(media_type for media_type, _ in EXPORT_FORMATS.values())),
+    )
+    async def get_analysis_export(
+        analysis_id: AnalysisId,
+        principal: PrincipalParameter,
+        format: Annotated[ExportFormat, Query(description="Of the file.")] = "json",
     ) -> Response:
         """Return an analysis that has ended as JSON, SARIF, JUnit XML or CSV."""
         data = await export_analysis(room(), principal.project_id, analysis_id, format)
@@ -242,7 +250,7 @@ def _add_findings(router: APIRouter, room: GetRoom) -> None:
         return answer_page(request, response, page, FindingModel.of)
 
     @router.get("/finding-facets", tags=["findings"])
-    async def get_facets(principal: PrincipalParameter, filter: FindingFilter) -> FacetsModel:
+    async def get_finding_facets(principal: PrincipalParameter, filter: FindingFilter) -> FacetsModel:
         """Count findings by severity, state, tool and subject."""
         async with room().database.reading() as session:
             facets = await finding_queries.count_finding_facets(session, principal.project_id, where=filter)
@@ -284,7 +292,9 @@ def _add_findings(router: APIRouter, room: GetRoom) -> None:
         )
 
     @router.put("/findings/{finding_id}/link", tags=["findings"])
-    async def set_link(finding_id: FindingId, body: LinkModel, principal: PrincipalParameter) -> FindingModel:
+    async def set_finding_link(
+        finding_id: FindingId, body: LinkModel, principal: PrincipalParameter
+    ) -> FindingModel:
         """Take a finding out of its cluster, or let it in again."""
         principal.require("write")
         return FindingModel.of(
@@ -307,9 +317,14 @@ def _add_overview(router: APIRouter, room: GetRoom) -> None:
             outcomes=[FacetModel.of(facet) for facet in overview.outcomes],
         )
 
-    @router.get("/artifacts/{sha256}", tags=["analyses"], response_class=Response)
+    @router.get(
+        "/artifacts/{sha256}",
+        tags=["analyses"],
+        response_class=Response,
+        responses=answers_file("application/octet-stream"),
+    )
     async def get_artifact(
-        sha256: Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$")],
+        sha256: Annotated[str, PathParameter(pattern="^[0-9a-f]{64}$", description="Digest of the bytes.")],
         principal: PrincipalParameter,
         analysis_id: Annotated[str, Query(description="Analysis whose manifest names the artifact.")],
     ) -> Response:

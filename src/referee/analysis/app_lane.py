@@ -19,7 +19,16 @@ import structlog
 from sqlalchemy import select
 
 from referee.analysis.breakers import ServiceGate, record_service_failure, record_service_result
-from referee.analysis.running import AnalysisRoom, AppUse, execute_tool_run, refuse_tool_run
+from referee.analysis.running import (
+    AnalysisRoom,
+    AppUse,
+    PreparedTool,
+    ToolOutput,
+    UsedTool,
+    make_ready,
+    use_tool,
+)
+from referee.analysis.settling import refuse_tool_run, settle_tool
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunRow
 from referee.apps import AppFailed, AppSource, AppsRoom, HeldApp, NothingToRun, hold_app, load_snapshot
 from referee.core.findings import JsonValue
@@ -49,16 +58,28 @@ async def run_app_lane(
     async def plan() -> list[JsonValue]:
         return await list_lane_runs(room, analysis_id)
 
-    outcomes: dict[str, JsonValue] = {}
-    async with _Seat(room, apps, analysis_id) as seat:
-        for run in await context.step("plan", plan):
-            if isinstance(run, dict):
-                tool, tool_run_id = str(run["tool"]), UUID(str(run["tool_run_id"]))
-                result = await context.step(
-                    tool, seat.execute, tool, tool_run_id, context.engine.executor_id or "none"
-                )
-                outcomes[tool] = result["outcome"]
-    return outcomes
+    runs = [run for run in await context.step("plan", plan) if isinstance(run, dict)]
+    async with _Seat(room, apps, analysis_id, len(runs)) as seat:
+
+        async def work(place: int, tool: str, tool_run_id: UUID) -> JsonValue:
+            executor_id = context.engine.executor_id or "none"
+            try:
+                result = await context.step(tool, seat.execute, place, tool, tool_run_id, executor_id)
+                return result["outcome"]
+            finally:
+                seat.pass_on(place)  # also where the step was done before, or failed
+
+        steps = [
+            asyncio.create_task(work(place, str(run["tool"]), UUID(str(run["tool_run_id"]))))
+            for place, run in enumerate(runs)
+        ]
+        try:
+            outcomes = await asyncio.gather(*steps)
+        finally:
+            for step in steps:
+                step.cancel()
+            await asyncio.gather(*steps, return_exceptions=True)
+    return {str(run["tool"]): outcome for run, outcome in zip(runs, outcomes, strict=True)}
 
 
 async def list_lane_runs(room: AnalysisRoom, analysis_id: UUID) -> list[JsonValue]:
@@ -85,9 +106,13 @@ class _Refusal:
 
 
 class _Seat:
-    """The place of one analysis at its app."""
+    """The place of one analysis at its app.
 
-    def __init__(self, room: AnalysisRoom, apps: AppsRoom, analysis_id: UUID) -> None:
+    Tools have it one after another. While one does, the next is made ready; what one has left behind is
+    read and recorded while the next one works.
+    """
+
+    def __init__(self, room: AnalysisRoom, apps: AppsRoom, analysis_id: UUID, tools_count: int) -> None:
         self._room = room
         self._apps = apps
         self._analysis_id = analysis_id
@@ -96,6 +121,8 @@ class _Seat:
         self._held: HeldApp | None = None
         self._refusal: _Refusal | None = None
         self._starts_count = 0
+        self._using = asyncio.Lock()
+        self._passed = [asyncio.Event() for _ in range(tools_count)]
 
     async def __aenter__(self) -> _Seat:
         return self
@@ -105,43 +132,60 @@ class _Seat:
     ) -> None:
         await self._stack.aclose()
 
-    async def execute(self, tool: str, tool_run_id: UUID, executor_id: str) -> dict[str, JsonValue]:
-        """Run one tool on the app, or record why it cannot be."""
-        description = get_tool(tool).describe()
+    def pass_on(self, place: int) -> None:
+        """Let the tool behind this place have the app."""
+        self._passed[place].set()
+
+    async def _wait_for(self, places_count: int) -> None:
+        """Wait until so many tools, the first ones, need the app no more."""
+        for passed in self._passed[: max(0, places_count)]:
+            await passed.wait()
+
+    async def execute(
+        self, place: int, tool: str, tool_run_id: UUID, executor_id: str
+    ) -> dict[str, JsonValue]:
+        """Run one tool on the app when it is its turn, or record why it cannot be."""
+        service = get_tool(tool).describe().service
+        await self._wait_for(place - 1)
+        prepared = await make_ready(self._room, tool_run_id)
+        await self._wait_for(place)
         # An app that has just answered proves more than the gate could; the tool asks it again before it starts.
         is_known_up = self._held is not None and self._held.is_known_up
-        trouble = "" if is_known_up else await self._gate.find_trouble(description.service)
+        trouble = "" if is_known_up else await self._gate.find_trouble(service)
         if trouble:
-            await record_service_failure(self._room, description.service, trouble)
-            return await refuse_tool_run(
-                self._room,
-                tool_run_id,
-                executor_id,
-                Outcome.failed,
-                f"The {description.service.value} service cannot work now: {trouble}",
-            )
-        held = await self._hold()
-        if held is not None:
-            result = await self._use(held, tool_run_id, executor_id)
-        elif description.needs == "running_app":
-            refusal = self._refusal or _Refusal(Outcome.target_unreachable, "The app does not run.")
-            result = await refuse_tool_run(
-                self._room, tool_run_id, executor_id, refusal.outcome, refusal.reason
-            )
+            await record_service_failure(self._room, service, trouble)
+            reason = f"The {service.value} service cannot work now: {trouble}"
+            return await refuse_tool_run(self._room, tool_run_id, executor_id, Outcome.failed, reason)
+        async with self._using:  # a step that is tried again has passed on before
+            used = await self._use(tool, tool_run_id, executor_id, prepared)
+        self.pass_on(place)
+        if isinstance(used, _Refusal):
+            result = await refuse_tool_run(self._room, tool_run_id, executor_id, used.outcome, used.reason)
         else:
-            result = await execute_tool_run(self._room, tool_run_id, executor_id)
-        await record_service_result(self._room, description.service, str(result["outcome"]))
+            result = await settle_tool(self._room, tool_run_id, used)
+        await record_service_result(self._room, service, str(result["outcome"]))
         return result
 
-    async def _use(self, held: HeldApp, tool_run_id: UUID, executor_id: str) -> dict[str, JsonValue]:
+    async def _use(
+        self, tool: str, tool_run_id: UUID, executor_id: str, prepared: PreparedTool | ToolOutput | None
+    ) -> UsedTool | _Refusal | None:
+        """Run a tool on the app, or without it where it can do without."""
+        held = await self._hold()
+        if held is None:
+            if get_tool(tool).describe().needs == "running_app":
+                return self._refusal or _Refusal(Outcome.target_unreachable, "The app does not run.")
+            return await use_tool(self._room, tool_run_id, executor_id, app=None, prepared=prepared)
         try:
             async with held.take_turn():
-                use = AppUse(running=held.running, app_run_id=held.run.app_run_id, verify=held.check)
-                return await execute_tool_run(self._room, tool_run_id, executor_id, app=use)
+                use = AppUse(
+                    running=held.running,
+                    app_run_id=held.run.app_run_id,
+                    verify=held.check,
+                    confirm=held.confirm,
+                )
+                return await use_tool(self._room, tool_run_id, executor_id, app=use, prepared=prepared)
         except AppFailed as error:
-            return await refuse_tool_run(
-                self._room, tool_run_id, executor_id, Outcome.target_unreachable, error.explain()
-            )
+            return _Refusal(Outcome.target_unreachable, error.explain())
 
     async def _hold(self) -> HeldApp | None:
         """Return the app if it answers, starting it when it is not up."""

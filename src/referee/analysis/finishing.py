@@ -12,7 +12,8 @@ import asyncio
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,11 +22,12 @@ from uuid import UUID
 
 import structlog
 from sqlalchemy import Select, case, select, text, update
+from sqlalchemy import exc as database_errors
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.finding_queries import stream_occurrences
-from referee.analysis.metrics import ANALYSES
+from referee.analysis.metrics import ANALYSES, COMPLETIONS_REFUSED
 from referee.analysis.queries import get_analysis, list_measurements, list_tool_runs
 from referee.analysis.recording import lock_subject
 from referee.analysis.result_files import (
@@ -138,9 +140,23 @@ def conclude(tool_runs: Sequence[ToolRun], *, is_cancelled: bool = False) -> tup
 
 
 async def finish_analysis(
-    room: AnalysisRoom, project_id: UUID, analysis_id: UUID, *, is_cancelled: bool = False
+    room: AnalysisRoom,
+    project_id: UUID,
+    analysis_id: UUID,
+    *,
+    is_cancelled: bool = False,
+    finished_at: datetime | None = None,
+    originals: Sequence[ManifestEntry] = (),
 ) -> AnalysisState:
     """Render, verify and commit the end of an analysis; idempotent.
+
+    Args:
+        room: Of analyses.
+        project_id: Whose.
+        analysis_id: Which.
+        is_cancelled: Whether a person cancelled it.
+        finished_at: When it ended; None: now.
+        originals: Stored artifacts that it came from, which become part of its manifest.
 
     Returns:
         The final state.
@@ -148,7 +164,7 @@ async def finish_analysis(
     Raises:
         StorageFull: The disk took no more; nothing was committed and a retry may help.
     """
-    started = datetime.now(UTC)
+    ended_at = finished_at or datetime.now(UTC)
     async with room.database.reading() as session:
         analysis = await get_analysis(session, project_id, analysis_id)
         tool_runs = await list_tool_runs(session, analysis_id)
@@ -156,7 +172,7 @@ async def finish_analysis(
             return analysis.state
         state, reason = conclude(tool_runs, is_cancelled=is_cancelled)
         analysis = replace(
-            analysis, state=state, reason=reason, finished_at=started, results_path=results_folder(analysis)
+            analysis, state=state, reason=reason, finished_at=ended_at, results_path=results_folder(analysis)
         )
         measurements = await list_measurements(session, analysis_id, limit=MEASUREMENTS_MAX_COUNT)
         occurrences = [occurrence async for occurrence in stream_occurrences(session, analysis_id)]
@@ -168,8 +184,10 @@ async def finish_analysis(
     folder_manifest = render_folder_manifest(analysis, result, tool_runs)
     result = ResultFiles(result.folder, {**result.files, "manifest.json": folder_manifest}, result.primary)
     entries, artifacts = await _store_files(room, result)
-    entries = [*entries, *_recorded_entries(tool_runs), *sources, await _listing_entry(room, analysis_id)]
-    await _verify_entries(room, entries)
+    listing = await _listing_entry(room, analysis_id)
+    entries = [*entries, *_recorded_entries(tool_runs), *sources, listing, *originals]
+    with _counting_refusals():
+        await _verify_entries(room, entries)
     manifest = await room.artifacts.put_bytes(
         render_manifest(analysis, tool_runs, measurements, entries), "application/json"
     )
@@ -180,12 +198,23 @@ async def finish_analysis(
         await record_artifacts(session, [*artifacts, manifest])
         # Under the lock: of two that finish at once, the files are those of the one whose manifest counts.
         await asyncio.to_thread(_write_folder, room.settings.results_dir, result)
-        await _commit_end(session, analysis, manifest, entries)
+        with _counting_refusals():
+            await _commit_end(session, analysis, manifest, entries)
     ANALYSES.labels(state.value).inc()
     log.info(
         "analysis.finished", analysis_id=str(analysis_id), state=state.value, findings_count=len(occurrences)
     )
     return state
+
+
+@contextmanager
+def _counting_refusals() -> Iterator[None]:
+    """Count what this room or the database itself refuses to call ended, for whoever watches."""
+    try:
+        yield
+    except (IntegrityError, database_errors.IntegrityError):
+        COMPLETIONS_REFUSED.inc()
+        raise
 
 
 async def fail_analysis(session: AsyncSession, analysis_id: UUID, reason: str) -> None:

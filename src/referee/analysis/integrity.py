@@ -79,7 +79,7 @@ async def check_analyses(room: AnalysisRoom) -> AsyncIterator[IntegrityProblem |
             break
         for row in rows:
             async with room.database.reading() as session:
-                async for problem in check_analysis(session, room, row):
+                async for problem in _check_row(session, room, row):
                     yield problem
         last, count = rows[-1].sequence, count + len(rows)
     yield IntegrityTally("analyses", count)
@@ -116,9 +116,18 @@ def _list_result_folders(results_dir: Path) -> dict[UUID, Path]:
 
 
 async def check_analysis(
+    session: AsyncSession, room: AnalysisRoom, analysis_id: UUID
+) -> AsyncIterator[IntegrityProblem]:
+    """Compare one ended analysis with its manifest, as a transaction sees it. Nothing for one that is not there."""
+    row = await session.get(AnalysisRow, analysis_id, populate_existing=True)
+    if row is not None:
+        async for problem in _check_row(session, room, row):
+            yield problem
+
+
+async def _check_row(
     session: AsyncSession, room: AnalysisRoom, row: AnalysisRow
 ) -> AsyncIterator[IntegrityProblem]:
-    """Compare one ended analysis with its manifest, as a transaction sees it."""
     name = format_id("analysis", row.analysis_id)
     manifest_row = await session.get(ManifestRow, row.analysis_id)
     tool_runs = await list_tool_runs(session, row.analysis_id)

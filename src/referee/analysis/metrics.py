@@ -6,7 +6,7 @@ from prometheus_client import Counter, Histogram
 
 from referee.foundation.metrics import REGISTRY
 
-__all__ = ["ANALYSES", "CREATION_SECONDS", "TOOL_RUNS"]
+__all__ = ["ANALYSES", "COMPLETIONS_REFUSED", "CREATION_SECONDS", "TOOL_RUNS"]
 
 TOOL_RUNS = Counter(
     "referee_analysis_tool_runs",
@@ -15,6 +15,11 @@ TOOL_RUNS = Counter(
     registry=REGISTRY,
 )
 ANALYSES = Counter("referee_analysis_analyses", "Analyses ended, by state.", ("state",), registry=REGISTRY)
+COMPLETIONS_REFUSED = Counter(
+    "referee_analysis_completions_refused",
+    "Ends of analyses that were refused: an artifact is broken, or something that belongs to it is missing.",
+    registry=REGISTRY,
+)
 CREATION_SECONDS = Histogram(
     "referee_analysis_creation_seconds",
     "Time from a request to the acknowledged analysis, its source copied.",

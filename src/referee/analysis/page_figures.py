@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
+from typing import Final
 
 from referee.analysis.overview import OPEN_FILTER, Overview
 from referee.analysis.views import Analysis, Facet, ToolRun
@@ -34,6 +36,7 @@ _SEVERITY_TONES: Mapping[Severity, Tone] = {
     Severity.low: "low",
     Severity.info: "info",
 }
+_BEFORE_UNIT: Final = re.compile(r"(?<=\d) (?=[a-z])")
 
 
 def build_overview_cards(overview: Overview) -> list[Card]:
@@ -125,11 +128,14 @@ def build_tool_spans(analysis: Analysis, tool_runs: Sequence[ToolRun]) -> tuple[
     for run in sorted(tool_runs, key=lambda run: run.position):
         if run.started_at is None or run.finished_at is None:
             continue
+        # Where tools wait for each other on an analyzer, all are begun at once; what they took tells when they ran.
+        open_s = (run.finished_at - run.started_at).total_seconds()
+        ran_s = min(open_s, (run.duration_ms or 0) / 1000)
         spans.append(
             Span(
                 run.tool,
-                max(0.0, (run.started_at - analysis.started_at).total_seconds()),
-                (run.finished_at - run.started_at).total_seconds(),
+                max(0.0, (run.finished_at - analysis.started_at).total_seconds() - ran_s),
+                ran_s,
                 "series-1",
                 run.status.replace("_", " "),
                 is_failed=run.outcome is None or not run.outcome.is_complete,
@@ -141,7 +147,13 @@ def build_tool_spans(analysis: Analysis, tool_runs: Sequence[ToolRun]) -> tuple[
 
 def _time_card(analysis: Analysis, now: datetime) -> Card:
     if analysis.duration_ms is not None:
-        return Card("Took", format_duration(analysis.duration_ms / 1000))
+        return Card("Took", _keep_units(format_duration(analysis.duration_ms / 1000)))
     if analysis.started_at is None:
         return Card("Took", "not started")
-    return Card("Running for", format_duration((now - analysis.started_at).total_seconds()), tone="accent")
+    took_s = (now - analysis.started_at).total_seconds()
+    return Card("Running for", _keep_units(format_duration(took_s)), tone="accent")
+
+
+def _keep_units(duration: str) -> str:
+    """Return a duration whose numbers are not parted from their units at the end of a line."""
+    return _BEFORE_UNIT.sub("\N{NO-BREAK SPACE}", duration)

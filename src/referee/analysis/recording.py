@@ -260,7 +260,7 @@ async def _accept(
             duration_ms=result.duration_ms,
             cpu_ms=result.cpu_ms,
             peak_memory_bytes=result.peak_memory_bytes,
-            finished_at=text("clock_timestamp()"),
+            finished_at=result.ended_at or text("clock_timestamp()"),
         )
         .returning(ToolRunRow.tool_run_id)
     )

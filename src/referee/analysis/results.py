@@ -13,6 +13,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -92,6 +93,8 @@ class ToolRunResult:
     duration_ms: int | None = None
     cpu_ms: int | None = None
     peak_memory_bytes: int | None = None
+    ended_at: datetime | None = None
+    """When the tool had ended; None: as this is recorded."""
 
     @property
     def findings_count(self) -> int | None:

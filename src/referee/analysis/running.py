@@ -1,19 +1,18 @@
-"""Run one tool on one subject and record what became of it.
+"""Run one tool on one subject: take a tool run up, prepare its tool, use it.
 
 Everything that can go wrong with a tool ends as an outcome of its tool run: a
-missing program, a crash, a hang, unreadable output. Only trouble of Referee's
-own (the database, the disk) is raised, and then the job is tried again.
+missing program, a crash, a hang. Only trouble of Referee's own (the database,
+the disk) is raised, and then the job is tried again.
 
-A tool run may be executed more than once (a worker dies, a lease is lost); it
-is recorded once (``recording.py``).
+What the tool left behind is read and recorded in ``settling.py``.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 from uuid import UUID
@@ -24,33 +23,27 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis.caching import compute_cache_key
-from referee.analysis.metrics import TOOL_RUNS
-from referee.analysis.recording import ToolRunKey, record_tool_run
-from referee.analysis.results import (
-    PreparedOccurrence,
-    RawStream,
-    SourceLines,
-    ToolRunResult,
-    Verdict,
-    judge_run,
-    prepare_occurrences,
-)
-from referee.analysis.storable import make_storable
+from referee.analysis.recording import ToolRunKey
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunAttemptRow, ToolRunRow
 from referee.apps import AppFailed, load_snapshot, load_template
-from referee.core.errors import InvalidInput, RefereeError, Unavailable
-from referee.core.findings import Coverage, JsonValue, ToolReport
+from referee.core.errors import InvalidInput, Unavailable
+from referee.core.findings import JsonValue
 from referee.core.sources import SourceSnapshot
 from referee.core.templates import Template
-from referee.core.vocabulary import ExitMeaning, Outcome, ParseState, Service
+from referee.core.vocabulary import Outcome, Service
 from referee.foundation.sandbox import Command, CommandResult, Limits, remove_written_folder, run_command
 from referee.foundation.settings import Settings
-from referee.foundation.store import Artifact, ArtifactStore, Database
+from referee.foundation.store import ArtifactStore, Database
 from referee.foundation.web.live import publish
-from referee.tools.contract import InstallKit, PiecewiseStreams, RawOutput, RunKit, RunningApp, Tool, ToolPlan
-from referee.tools.reading import OutputUnreadable
+from referee.tools.contract import (
+    InstallKit,
+    RawOutput,
+    RunKit,
+    RunningApp,
+    Tool,
+    ToolPlan,
+)
 from referee.tools.registry import get_tool
-from referee.tools.sarif import SarifInvocation, render_sarif, validate_sarif
 
 if TYPE_CHECKING:
     from referee.foundation.llm import LlmClient
@@ -58,23 +51,18 @@ if TYPE_CHECKING:
 __all__ = [
     "AnalysisRoom",
     "AppUse",
+    "PreparedTool",
     "ToolOutput",
+    "UsedTool",
     "Workpiece",
     "begin_attempt",
-    "execute_tool_run",
-    "judge_output",
     "load_workpiece",
+    "make_ready",
     "prepare_tool",
-    "refuse_tool_run",
     "run_tool",
+    "take_up",
+    "use_tool",
 ]
-
-_SOURCE_ARTIFACT_BYTES = 1_000_000
-"""A larger file is not kept for its findings' pages; their code line still is."""
-
-_STREAMS_AT_ONCE = 2
-"""Streams of one result that are hashed and written at the same time."""
-_RAW_TYPE = "application/octet-stream"
 
 log = structlog.get_logger("referee.analysis")
 
@@ -99,6 +87,8 @@ class AppUse:
     app_run_id: UUID
     verify: Callable[[], Awaitable[None]]
     """Asks the app from where the tool runs; raises ``AppFailed`` when it does not answer."""
+    confirm: Callable[[], Awaitable[None]]
+    """The same before a tool starts, where an answer of this very moment may count."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,64 +131,62 @@ class ToolOutput:
     """One sentence, only when there is no raw output."""
     app_lost: str = ""
     """Why the app did not answer any more when the tool had ended; empty when it did, or there was none."""
+    ended_at: datetime | None = None
+    """When the tool had ended, where its output is read later; None: as it is recorded."""
 
 
-async def execute_tool_run(
-    room: AnalysisRoom, tool_run_id: UUID, executor_id: str, *, app: AppUse | None = None
-) -> dict[str, JsonValue]:
-    """Run a tool and record the result, unless it has one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UsedTool:
+    """A tool that has run; its output is still to be read and recorded."""
+
+    workpiece: Workpiece
+    output: ToolOutput
+    scratch: Path
+
+
+async def make_ready(room: AnalysisRoom, tool_run_id: UUID) -> PreparedTool | ToolOutput | None:
+    """Do everything for a tool run that can be done before its turn at the app.
+
+    Returns:
+        The tool with its plan; or its output where it cannot run; None when it has an outcome.
+    """
+    async with room.database.reading() as session:
+        workpiece = await load_workpiece(room, session, tool_run_id, attempt=0)
+    return None if workpiece is None else await _prepare_or_refuse(room, workpiece, room.settings.scratch_dir)
+
+
+async def use_tool(
+    room: AnalysisRoom,
+    tool_run_id: UUID,
+    executor_id: str,
+    *,
+    app: AppUse | None,
+    prepared: PreparedTool | ToolOutput | None = None,
+) -> UsedTool | None:
+    """Run a tool, and leave its output to ``settle_tool``. None when the tool run has an outcome.
 
     Args:
         room: Of analyses.
         tool_run_id: Which.
         executor_id: Who runs it.
         app: The running app, for tools that need or may use one.
-
-    Returns:
-        ``{"tool", "outcome"}`` as recorded.
+        prepared: What ``make_ready`` returned.
     """
-    workpiece = await _take_up(room, tool_run_id, executor_id)
+    workpiece = await take_up(room, tool_run_id, executor_id)
     if workpiece is None:
-        return await _recorded(room, tool_run_id)
+        return None
     workpiece = replace(workpiece, app=app)
     scratch = room.settings.scratch_dir / f"{tool_run_id.hex}-{workpiece.key.attempt}"
     try:
         await asyncio.to_thread(scratch.mkdir, parents=True)
-        result = await _obtain_result(room, workpiece, scratch)
-    finally:
+        output = await run_tool(room, workpiece, scratch, prepared=prepared)
+        if app is not None:  # others have their turn before this is recorded
+            async with room.database.reading() as session:
+                output = replace(output, ended_at=await session.scalar(select(func.clock_timestamp())))
+    except BaseException:
         await asyncio.to_thread(remove_written_folder, scratch)
-    await _record(room, workpiece.key, result)
-    return await _recorded(room, tool_run_id)
-
-
-async def refuse_tool_run(
-    room: AnalysisRoom, tool_run_id: UUID, executor_id: str, outcome: Outcome, reason: str
-) -> dict[str, JsonValue]:
-    """Record that a tool cannot run, and why, unless it has a result.
-
-    Returns:
-        ``{"tool", "outcome"}`` as recorded.
-    """
-    workpiece = await _take_up(room, tool_run_id, executor_id)
-    if workpiece is not None:
-        await _record(room, workpiece.key, _not_run(outcome, reason))
-    return await _recorded(room, tool_run_id)
-
-
-async def _record(room: AnalysisRoom, key: ToolRunKey, result: ToolRunResult) -> None:
-    async with room.database.transaction() as session:
-        is_accepted = await record_tool_run(session, key, result)
-        await publish(session, f"analysis:{key.analysis_id}", {"tool": key.tool})
-    if is_accepted:
-        TOOL_RUNS.labels(key.tool, result.outcome.value).inc()
-    log.info(
-        "tool_run.finished",
-        tool=key.tool,
-        outcome=result.outcome.value,
-        findings_count=result.findings_count,
-        duration_ms=result.duration_ms,
-        is_accepted=is_accepted,
-    )
+        raise
+    return UsedTool(workpiece=workpiece, output=output, scratch=scratch)
 
 
 async def load_workpiece(
@@ -302,7 +290,8 @@ async def begin_attempt(session: AsyncSession, tool_run_id: UUID, executor_id: s
     return attempt
 
 
-async def _take_up(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> Workpiece | None:
+async def take_up(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> Workpiece | None:
+    """Begin an attempt at a tool run. Returns what is needed for it; None when the tool run has an outcome."""
     async with room.database.transaction() as session:
         attempt = await begin_attempt(session, tool_run_id, executor_id)
         if attempt is None:
@@ -313,43 +302,60 @@ async def _take_up(room: AnalysisRoom, tool_run_id: UUID, executor_id: str) -> W
         return workpiece
 
 
-async def _obtain_result(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) -> ToolRunResult:
-    return await judge_output(room, workpiece, await run_tool(room, workpiece, scratch))
-
-
-async def run_tool(room: AnalysisRoom, workpiece: Workpiece, scratch: Path) -> ToolOutput:
+async def run_tool(
+    room: AnalysisRoom,
+    workpiece: Workpiece,
+    scratch: Path,
+    *,
+    prepared: PreparedTool | ToolOutput | None = None,
+) -> ToolOutput:
     """Install, plan and run a tool, and return what it left behind, whatever became of it.
 
     Args:
         room: Of analyses.
         workpiece: What to run.
         scratch: An empty folder of this attempt alone.
+        prepared: What ``make_ready`` returned; None: nothing was done before.
     """
+    if prepared is None:
+        prepared = await _prepare_or_refuse(room, workpiece, scratch)
+    if isinstance(prepared, ToolOutput):
+        return prepared
+    app = workpiece.app
+    kit = replace(prepared.kit, scratch_dir=scratch, app=None if app is None else app.running)
+    try:
+        if app is not None:
+            await app.confirm()
+        raw = await workpiece.tool.run(_with_trace(kit, workpiece.traceparent), prepared.plan)
+    except InvalidInput as error:  # the sandbox refused the command before anything ran
+        return ToolOutput(outcome=Outcome.failed, reason=str(error), version=prepared.version)
+    except AppFailed as error:
+        return ToolOutput(
+            outcome=Outcome.target_unreachable, reason=error.explain(), version=prepared.version
+        )
+    return ToolOutput(
+        raw=raw,
+        plan=prepared.plan,
+        version=prepared.version,
+        cache_key=prepared.cache_key,
+        app_lost=await _find_loss(app),
+    )
+
+
+async def _prepare_or_refuse(
+    room: AnalysisRoom, workpiece: Workpiece, scratch: Path
+) -> PreparedTool | ToolOutput:
+    """Return the tool with its plan, or its output where it cannot run or has nothing to do."""
     try:
         prepared = await prepare_tool(room, workpiece, scratch)
     except Unavailable as error:
         return ToolOutput(outcome=Outcome.unavailable, reason=str(error))
     except InvalidInput as error:
         return ToolOutput(outcome=Outcome.failed, reason=str(error))
-    version = prepared.version
-    if prepared.plan.not_applicable is not None:
-        return ToolOutput(
-            outcome=Outcome.not_applicable, reason=prepared.plan.not_applicable, version=version
-        )
-    try:
-        if workpiece.app is not None:
-            await workpiece.app.verify()
-        raw = await workpiece.tool.run(_with_trace(prepared.kit, workpiece.traceparent), prepared.plan)
-    except InvalidInput as error:  # the sandbox refused the command before anything ran
-        return ToolOutput(outcome=Outcome.failed, reason=str(error), version=version)
-    except AppFailed as error:
-        return ToolOutput(outcome=Outcome.target_unreachable, reason=error.explain(), version=version)
+    if prepared.plan.not_applicable is None:
+        return prepared
     return ToolOutput(
-        raw=raw,
-        plan=prepared.plan,
-        version=version,
-        cache_key=prepared.cache_key,
-        app_lost=await _find_loss(workpiece.app),
+        outcome=Outcome.not_applicable, reason=prepared.plan.not_applicable, version=prepared.version
     )
 
 
@@ -374,171 +380,3 @@ async def _find_loss(app: AppUse | None) -> str:
         except AppFailed as error:
             return error.explain()
     return ""
-
-
-async def judge_output(room: AnalysisRoom, workpiece: Workpiece, output: ToolOutput) -> ToolRunResult:
-    """Read a tool's output and decide what became of the run; bytes go to the artifact store."""
-    if output.raw is None or output.plan is None:
-        return _not_run(output.outcome, output.reason, output.version)
-    if output.raw.end == "not_started" and output.app_lost:  # the app took its network with it
-        return _not_run(Outcome.target_unreachable, output.app_lost, output.version)
-    report, unreadable = await _parse(workpiece.tool, output.raw, output.plan)
-    if report is not None and output.app_lost:
-        report = _doubt_report(report, output.app_lost)
-    return await _build_result(room, workpiece, output, output.raw, output.plan, report, unreadable)
-
-
-def _doubt_report(report: ToolReport, app_lost: str) -> ToolReport:
-    """Return a report without findings: what it says of an absent app is nothing."""
-    return replace(
-        report,
-        findings=(),
-        measurements=(),
-        unreachable=f"The app was gone when the tool had ended. {app_lost}",
-    )
-
-
-async def _parse(tool: Tool, raw: RawOutput, plan: ToolPlan) -> tuple[ToolReport | None, str | None]:
-    if raw.end in ("not_started", "cancelled"):
-        return None, None
-    try:
-        return await asyncio.to_thread(lambda: make_storable(tool.parse(raw, plan))), None
-    except OutputUnreadable as error:
-        return None, str(error)
-    except RefereeError:
-        raise
-    except Exception as error:
-        log.exception("tool_run.parser_crashed", tool=tool.describe().name)
-        return None, f"Its output made the parser fail: {type(error).__name__}."
-
-
-async def _build_result(
-    room: AnalysisRoom,
-    workpiece: Workpiece,
-    output: ToolOutput,
-    raw: RawOutput,
-    plan: ToolPlan,
-    report: ToolReport | None,
-    unreadable: str | None,
-) -> ToolRunResult:
-    description = workpiece.tool.describe()
-    verdict = judge_run(description, raw, report, unreadable)
-    streams = await _store_streams(room, raw)
-    occurrences, sarif = await asyncio.to_thread(
-        _describe, workpiece, output.version or "", raw, report, verdict
-    )
-    sources = await _store_sources(room, workpiece.snapshot, report)
-    return ToolRunResult(
-        outcome=verdict.outcome,
-        reason=verdict.reason,
-        did_run=verdict.did_run,
-        exit_meaning=verdict.exit_meaning,
-        parse_state=verdict.parse_state,
-        exit_code=raw.exit_code,
-        occurrences=occurrences,
-        app_run_id=None if workpiece.app is None else workpiece.app.app_run_id,
-        is_counted=report is not None
-        and verdict.outcome not in (Outcome.not_applicable, Outcome.target_unreachable),
-        rules=report.rules if report else (),
-        coverage=report.coverage if report else None,
-        measurements=report.measurements if report else (),
-        notices=report.notices if report else (),
-        version=output.version,
-        adapter_version=description.adapter_version,
-        cache_key=output.cache_key,
-        command=raw.command,
-        isolation=None
-        if raw.isolation is None
-        else {**asdict(raw.isolation), "limits": list(raw.isolation.limits)},
-        plan={"files_count": len(plan.files), "details": dict(plan.details)},
-        raw=streams,
-        sarif=await room.artifacts.put_bytes(sarif, "application/sarif+json"),
-        sources=sources,
-        duration_ms=raw.duration_ms,
-        cpu_ms=raw.cpu_ms,
-        peak_memory_bytes=raw.peak_memory_bytes,
-    )
-
-
-def _describe(
-    workpiece: Workpiece, version: str, raw: RawOutput, report: ToolReport | None, verdict: Verdict
-) -> tuple[tuple[PreparedOccurrence, ...], bytes]:
-    """Return the findings ready to store and their validated SARIF log. Blocking."""
-    description = workpiece.tool.describe()
-    lines = SourceLines(workpiece.snapshot)
-    told = report or ToolReport((), (), Coverage("file", 0))
-    occurrences = prepare_occurrences(description, told, lines)
-    log = render_sarif(
-        description,
-        version,
-        told,
-        invocation=SarifInvocation(
-            is_successful=verdict.outcome is Outcome.succeeded,
-            exit_code=raw.exit_code,
-            reason=verdict.reason,
-            command=raw.command,
-        ),
-        code_line=lines.line,
-        fingerprints=[occurrence.fingerprint for occurrence in occurrences],
-        automation_id=f"{workpiece.snapshot.name}/{description.name}",
-        subject_digest=workpiece.snapshot.source_digest,
-    )
-    validate_sarif(log)
-    return occurrences, json.dumps(log, ensure_ascii=False, separators=(",", ":")).encode()
-
-
-async def _store_streams(room: AnalysisRoom, raw: RawOutput) -> dict[str, RawStream]:
-    turn = asyncio.Semaphore(_STREAMS_AT_ONCE)
-
-    async def store(name: str) -> Artifact:
-        async with turn:
-            if isinstance(raw.streams, PiecewiseStreams):
-                return await room.artifacts.put_pieces(raw.streams.read_pieces(name), _RAW_TYPE)
-            return await room.artifacts.put_bytes(raw.streams[name], _RAW_TYPE)
-
-    names, truncated = sorted(raw.streams), raw.truncated
-    artifacts = await asyncio.gather(*(store(name) for name in names))
-    return {
-        name: RawStream(
-            artifact=artifact,
-            total_bytes=raw.total_bytes.get(name, artifact.size_bytes),
-            is_truncated=name in truncated,
-        )
-        for name, artifact in zip(names, artifacts, strict=True)
-    }
-
-
-async def _store_sources(
-    room: AnalysisRoom, snapshot: SourceSnapshot, report: ToolReport | None
-) -> dict[str, Artifact]:
-    """Keep each file that a finding stands in, so that its page shows the code as it was."""
-    if report is None:
-        return {}
-    paths = {finding.location.path for finding in report.findings if finding.location is not None}
-    kept = sorted(
-        path
-        for path in paths
-        if path in snapshot.by_path and snapshot.by_path[path].size_bytes <= _SOURCE_ARTIFACT_BYTES
-    )
-    return {path: await room.artifacts.put_file(snapshot.root / path, "text/plain") for path in kept}
-
-
-def _not_run(outcome: Outcome, reason: str, version: str | None = None) -> ToolRunResult:
-    return ToolRunResult(
-        outcome=outcome,
-        reason=reason,
-        did_run=False,
-        exit_meaning=ExitMeaning.not_run,
-        parse_state=ParseState.not_attempted,
-        version=version,
-    )
-
-
-async def _recorded(room: AnalysisRoom, tool_run_id: UUID) -> dict[str, JsonValue]:
-    async with room.database.reading() as session:
-        tool, outcome = (
-            await session.execute(
-                select(ToolRunRow.tool, ToolRunRow.outcome).where(ToolRunRow.tool_run_id == tool_run_id)
-            )
-        ).one()
-    return {"tool": tool, "outcome": outcome}

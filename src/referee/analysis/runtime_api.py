@@ -91,7 +91,11 @@ def _add_services(router: APIRouter, room: GetRoom, gate: ServiceGate) -> None:
         items = [ServiceModel.of(status) for status in await read_services(room(), gate)]
         return PageModel(items=items, total_count=len(items), limit=len(items), next_cursor=None)
 
-    @router.post("/services/{service}/reset", tags=["services"])
+    @router.post(
+        "/services/{service}/reset",
+        tags=["services"],
+        openapi_extra={"security": [{"project_key": ["admin"]}]},
+    )
     async def reset_service(service: str, principal: PrincipalParameter) -> ServiceModel:
         """Give a service work again now, and forget its failures."""
         principal.require("admin")

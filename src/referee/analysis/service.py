@@ -164,6 +164,12 @@ async def retry_analysis(
         ).scalar_one()
     if not analysis.state.is_final:
         raise Conflict("analysis.running", "The analysis has not ended.", "Wait for it, or cancel it first.")
+    if analysis.profile == "imported":
+        raise Conflict(
+            "analysis.imported",
+            "The analysis was imported; this server has not run its tools.",
+            "Start an analysis of the app's source instead.",
+        )
     request = AnalysisRequest(
         path=analysis.subject.path,
         tools=tuple(run.tool for run in tool_runs),

@@ -69,6 +69,7 @@ def register_in_shell(shell: Shell, room: GetRoom) -> None:
             count=count_open_findings,
             key="f",
         ),
+        NavigationEntry("Operate", "Completeness", "/ui/completeness", icon="shield", order=16),
         NavigationEntry("Operate", "Services", "/ui/services", icon="activity", order=15, key="v"),
     )
     shell.navigation.register_jump(find_analyses)

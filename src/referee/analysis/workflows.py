@@ -29,18 +29,18 @@ from referee.analysis.running import (
     AnalysisRoom,
     PreparedTool,
     Workpiece,
-    execute_tool_run,
     load_workpiece,
     prepare_tool,
 )
 from referee.analysis.service import RUN_ANALYSIS, start_analysis
+from referee.analysis.settling import execute_tool_run
 from referee.analysis.tables import AnalysisRow, ToolRunRow
 from referee.apps import AppsRoom, sweep_app_runs, sweep_snapshots
 from referee.core.errors import RefereeError, Unavailable
 from referee.core.findings import JsonValue
 from referee.core.vocabulary import AnalysisState, ExitMeaning, Outcome, ParseState, Service
 from referee.foundation.jobs import ChildJob, Job, JobContext, JobEngine, JobRow
-from referee.foundation.sandbox import remove_written_folder
+from referee.foundation.sandbox import end_orphans, remove_written_folder
 from referee.foundation.web.live import publish
 from referee.tools.registry import TOOL_NAMES, get_tool
 
@@ -332,7 +332,7 @@ async def _prepare(room: AnalysisRoom, workpiece: Workpiece) -> PreparedTool | N
 
 
 async def sweep_analyses(room: AnalysisRoom, apps: AppsRoom) -> int:
-    """End analyses whose job has ended without them, and remove copies of sources nobody needs.
+    """End analyses whose job has ended without them, remove copies of sources nobody needs, and end orphans.
 
     Returns:
         Analyses ended. Count.
@@ -363,6 +363,7 @@ async def sweep_analyses(room: AnalysisRoom, apps: AppsRoom) -> int:
         await finish_analysis(room, project_id, analysis_id, is_cancelled=True)
     await sweep_app_runs(apps)
     await asyncio.to_thread(sweep_snapshots, room.settings.snapshots_dir, keep)
+    await asyncio.to_thread(end_orphans, room.settings.scratch_dir)
     await asyncio.to_thread(_sweep_scratch, room.settings.scratch_dir)
     return len(unfinished)
 

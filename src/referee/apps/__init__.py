@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
-    from referee.apps.catalogue import Model, ModelEntry, get_model, import_models, list_models
+    from referee.apps.catalogue import (
+        Model,
+        ModelEntry,
+        get_model,
+        import_models,
+        list_models,
+        make_model_slug,
+    )
     from referee.apps.generation import (
         Generation,
         GenerationFailure,
@@ -19,11 +26,19 @@ if TYPE_CHECKING:
         create_generation,
         get_generation,
         list_generations,
+        list_record_artifacts,
         register_generation,
         run_generation,
     )
-    from referee.apps.holding import AppSource, HeldApp, NothingToRun, hold_app, sweep_app_runs
-    from referee.apps.importing_apps import FolderImport, ImportedApp, import_apps
+    from referee.apps.holding import AppSource, HeldApp, NothingToRun, hold_app
+    from referee.apps.hosts import sweep_app_runs
+    from referee.apps.importing_apps import (
+        AppFolder,
+        FolderImport,
+        ImportedApp,
+        import_apps,
+        read_app_folder,
+    )
     from referee.apps.known_templates import (
         KnownTemplate,
         find_template,
@@ -32,8 +47,18 @@ if TYPE_CHECKING:
         load_template,
         read_template_file,
     )
-    from referee.apps.lookups import can_app_run, compute_generation_cost_usd, list_named_apps
-    from referee.apps.placeholder_records import note_placeholder
+    from referee.apps.lookups import (
+        GenerationFacts,
+        can_app_run,
+        compute_generation_cost_usd,
+        list_apps_by_id,
+        list_named_apps,
+        list_template_slugs,
+        list_written_apps,
+        read_generation_facts,
+        read_starts,
+    )
+    from referee.apps.placeholder_records import look_into_folder, note_placeholder
     from referee.apps.room import AppsRoom
     from referee.apps.running import stop_people_runs
     from referee.apps.runs import AppFailed, AppRun, AppRunState, FailureKind
@@ -58,6 +83,7 @@ if TYPE_CHECKING:
 __all__ = [
     "App",
     "AppFailed",
+    "AppFolder",
     "AppRun",
     "AppRunState",
     "AppSource",
@@ -65,6 +91,7 @@ __all__ = [
     "FailureKind",
     "FolderImport",
     "Generation",
+    "GenerationFacts",
     "GenerationFailure",
     "GenerationState",
     "HeldApp",
@@ -90,13 +117,22 @@ __all__ = [
     "import_models",
     "import_template",
     "list_apps",
+    "list_apps_by_id",
     "list_generations",
     "list_models",
     "list_named_apps",
+    "list_record_artifacts",
+    "list_template_slugs",
+    "list_written_apps",
     "load_snapshot",
     "load_template",
     "locate_source",
+    "look_into_folder",
+    "make_model_slug",
     "note_placeholder",
+    "read_app_folder",
+    "read_generation_facts",
+    "read_starts",
     "read_template_file",
     "register_generation",
     "render_listing",
@@ -111,7 +147,14 @@ __all__ = [
 __getattr__ = open_door(
     __name__,
     {
-        "catalogue": ("Model", "ModelEntry", "get_model", "import_models", "list_models"),
+        "catalogue": (
+            "Model",
+            "ModelEntry",
+            "get_model",
+            "import_models",
+            "list_models",
+            "make_model_slug",
+        ),
         "generation": (
             "Generation",
             "GenerationFailure",
@@ -119,13 +162,25 @@ __getattr__ = open_door(
             "create_generation",
             "get_generation",
             "list_generations",
+            "list_record_artifacts",
             "register_generation",
             "run_generation",
         ),
-        "importing_apps": ("FolderImport", "ImportedApp", "import_apps"),
-        "placeholder_records": ("note_placeholder",),
-        "holding": ("AppSource", "HeldApp", "NothingToRun", "hold_app", "sweep_app_runs"),
-        "lookups": ("can_app_run", "compute_generation_cost_usd", "list_named_apps"),
+        "importing_apps": ("AppFolder", "FolderImport", "ImportedApp", "import_apps", "read_app_folder"),
+        "placeholder_records": ("look_into_folder", "note_placeholder"),
+        "lookups": (
+            "GenerationFacts",
+            "can_app_run",
+            "compute_generation_cost_usd",
+            "list_apps_by_id",
+            "list_named_apps",
+            "list_template_slugs",
+            "list_written_apps",
+            "read_generation_facts",
+            "read_starts",
+        ),
+        "holding": ("AppSource", "HeldApp", "NothingToRun", "hold_app"),
+        "hosts": ("sweep_app_runs",),
         "room": ("AppsRoom",),
         "running": ("stop_people_runs",),
         "runs": ("AppFailed", "AppRun", "AppRunState", "FailureKind"),

@@ -11,12 +11,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
-import subprocess
-import sys
-import threading
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +24,8 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.exc import IntegrityError as UniqueViolation
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.apps.hosts import HANG_S, end_if_lost, start_host
+from referee.apps.leases import free_turn_of_dead
 from referee.apps.listening import find_owned_listeners
 from referee.apps.probing import ProbeAnswer, probe_urls
 from referee.apps.recipes import find_recipe
@@ -38,28 +36,26 @@ from referee.apps.runs import (
     AppRun,
     AppRunState,
     FailureKind,
-    end_app_run,
     get_app_run,
 )
 from referee.apps.tables import AppLeaseRow, AppRunRow
 from referee.core.errors import InvalidInput, RefereeError, Unavailable
 from referee.core.ids import new_id
 from referee.core.sources import SourceSnapshot
-from referee.foundation.jobs import ProcessIdentity, is_provably_gone, read_own_identity
-from referee.foundation.settings import Settings
+from referee.foundation.jobs import ProcessIdentity, read_own_identity
 from referee.foundation.store import Artifact, record_artifacts
 from referee.tools.contract import RunningApp
 
-__all__ = ["AppSource", "HeldApp", "NothingToRun", "hold_app", "lease_app", "sweep_app_runs", "wait_until_up"]
+__all__ = ["AppSource", "HeldApp", "NothingToRun", "hold_app", "lease_app", "wait_until_up"]
 
 _LOOK_S: Final = 0.1
 _LOST_LOOK_S: Final = 1.0
 """Between two looks whether the host of an app that starts is still there: as often as it beats."""
-_HOST_BEAT_TTL_S: Final = 20.0
-"""Without a beat for so long, the process that holds an app counts as gone."""
 _RENEWALS_PER_TTL: Final = 5
 _KNOWN_UP_S: Final = 2.0
 """How long an answer shows that an app is up, where another question follows before anything depends on it."""
+_CONFIRMED_S: Final = 1.0
+"""How long an answer will do before a tool starts; when the tool has ended the app is asked in any case."""
 
 log = structlog.get_logger("referee.apps")
 
@@ -95,6 +91,15 @@ class HeldApp:
         """Whether the app passed a check a moment ago, so that asking it again tells nothing new."""
         return self._answered_s is not None and time.monotonic() - self._answered_s < _KNOWN_UP_S
 
+    async def confirm(self) -> None:
+        """As ``check``, unless the app passed one in this very moment.
+
+        Raises:
+            AppFailed: As for ``check``.
+        """
+        if self._answered_s is None or time.monotonic() - self._answered_s > _CONFIRMED_S:
+            await self.check()
+
     @property
     def is_lost(self) -> bool:
         """Whether the lease is known to hold no more."""
@@ -118,7 +123,7 @@ class HeldApp:
 
     async def _require_running(self) -> None:
         async with self._room.database.transaction() as session:
-            await _end_if_lost(session, self.run.app_run_id, read_own_identity())
+            await end_if_lost(session, self.run.app_run_id, read_own_identity())
             run = await get_app_run(session, self.run.project_id, self.run.app_run_id)
         if run.state is not AppRunState.running:
             raise AppFailed(
@@ -146,15 +151,7 @@ class HeldApp:
         rival = AppLeaseRow.__table__.alias("rival")
         try:
             async with self._room.database.transaction() as session:
-                await session.execute(  # a holder that died in its turn does not keep it
-                    update(AppLeaseRow)
-                    .where(
-                        AppLeaseRow.app_run_id == self.run.app_run_id,
-                        AppLeaseRow.has_turn,
-                        AppLeaseRow.expires_at <= text("clock_timestamp()"),
-                    )
-                    .values(has_turn=False)
-                )
+                await free_turn_of_dead(session, self.run.app_run_id, read_own_identity())
                 taken = await session.scalar(
                     update(AppLeaseRow)
                     .where(
@@ -176,7 +173,7 @@ class HeldApp:
 
     async def _renew(self) -> None:
         ttl_s = self._room.settings.app_lease_ttl_s
-        valid_until_s = time.monotonic() + ttl_s
+        valid_until_s = time.monotonic() + ttl_s + HANG_S  # as long as we live, see ``leases.py``
         while time.monotonic() < valid_until_s:
             await asyncio.sleep(ttl_s / _RENEWALS_PER_TTL)
             asked_s = time.monotonic()
@@ -189,10 +186,10 @@ class HeldApp:
                         .returning(AppLeaseRow.lease_id)
                     )
             except RefereeError:
-                continue  # the database is away; the lease holds until its time
+                continue  # the database is away; the lease holds meanwhile
             if renewed is None:
                 break
-            valid_until_s = asked_s + ttl_s
+            valid_until_s = asked_s + ttl_s + HANG_S
         self._lost.set()
 
 
@@ -253,6 +250,9 @@ async def lease_app(
                         app_run_id=run_id,
                         holder=holder,
                         is_person=is_person,
+                        machine=None if is_person else own.machine,
+                        holder_pid=None if is_person else own.pid,
+                        holder_started=None if is_person else own.process_start,
                         expires_at=_in_seconds(ttl_s),
                     )
                 )
@@ -260,7 +260,7 @@ async def lease_app(
             await asyncio.sleep(_LOOK_S)
             continue
         if is_new:
-            _start_host(room.settings, run_id)
+            await asyncio.shield(start_host(room, run_id))
         return run_id, lease_id
 
 
@@ -286,26 +286,8 @@ async def wait_until_up(room: AppsRoom, project_id: UUID, app_run_id: UUID) -> A
         if time.monotonic() - looked_s >= _LOST_LOOK_S:
             looked_s = time.monotonic()
             async with room.database.transaction() as session:
-                await _end_if_lost(session, app_run_id, own)
+                await end_if_lost(session, app_run_id, own)
         await asyncio.sleep(_LOOK_S)
-
-
-async def sweep_app_runs(room: AppsRoom) -> int:
-    """End the rows of runs whose process is gone. Returns how many."""
-    own = read_own_identity()
-    async with room.database.reading() as session:
-        live = (
-            await session.scalars(
-                select(AppRunRow.app_run_id)
-                .where(AppRunRow.state.in_(LIVE_STATES), AppRunRow.machine == own.machine)
-                .limit(1_000)
-            )
-        ).all()
-    ended_count = 0
-    for app_run_id in live:
-        async with room.database.transaction() as session:
-            ended_count += await _end_if_lost(session, app_run_id, own)
-    return ended_count
 
 
 async def _ensure_run(
@@ -345,74 +327,9 @@ async def _ensure_run(
             .with_for_update()
         )
     ).first()
-    if row is None or await _end_if_lost(session, row.app_run_id, own):
+    if row is None or await end_if_lost(session, row.app_run_id, own):
         return None, False
     return (None, False) if row.state == AppRunState.stopping.value else (row.app_run_id, False)
-
-
-async def _end_if_lost(session: AsyncSession, app_run_id: UUID, own: ProcessIdentity) -> bool:
-    row = (
-        await session.execute(
-            select(
-                AppRunRow.host_pid,
-                AppRunRow.host_started,
-                AppRunRow.machine,
-                (func.extract("epoch", func.clock_timestamp() - AppRunRow.beat_at)).label("silent_s"),
-            )
-            .where(AppRunRow.app_run_id == app_run_id, AppRunRow.state.in_(LIVE_STATES))
-            .with_for_update()
-        )
-    ).first()
-    if row is None:
-        return False
-    is_gone = bool(row.silent_s > _HOST_BEAT_TTL_S)
-    if not is_gone and row.host_pid is not None:
-        other = ProcessIdentity(
-            host="", machine=row.machine, pid=row.host_pid, process_start=row.host_started or "unknown"
-        )
-        is_gone = is_provably_gone(other, own)
-    if is_gone:  # its leases go with it
-        await end_app_run(
-            session,
-            app_run_id,
-            failure=FailureKind.host_lost,
-            reason="The process that held the app is gone.",
-        )
-        log.warning("app_run.host_lost", app_run_id=str(app_run_id))
-    return is_gone
-
-
-def _start_host(settings: Settings, app_run_id: UUID) -> None:
-    """Start the process that runs the app, on its own: it outlives whoever asked for it."""
-    settings.logs_dir.mkdir(parents=True, exist_ok=True)
-    with (settings.logs_dir / "apps.log").open("ab") as file:
-        process = subprocess.Popen(
-            [sys.executable, "-m", "referee.apps.hosting", str(app_run_id)],
-            stdin=subprocess.DEVNULL,
-            stdout=file,
-            stderr=file,
-            start_new_session=True,
-            cwd="/",
-            env=_host_environment(settings, os.environ),
-        )
-    # A parent that lives on has to take note of its end, or the kernel keeps a trace of it.
-    threading.Thread(target=process.wait, name=f"host of {app_run_id}", daemon=True).start()
-
-
-def _host_environment(settings: Settings, environment: Mapping[str, str]) -> dict[str, str]:
-    """Return our environment with what of the settings the host needs, wherever they came from."""
-    needed = {
-        name: getattr(settings, name)
-        for name in type(settings).model_fields
-        if name in ("home", "tools_dir", "log_format", "log_level") or name.startswith(("app_", "database_"))
-    }
-    kept = {name: value for name, value in environment.items() if not name.startswith("REFEREE_")}
-    method = environment.get("REFEREE_SANDBOX_METHOD")
-    if method:
-        kept["REFEREE_SANDBOX_METHOD"] = method
-    return kept | {
-        f"REFEREE_{name.upper()}": str(value) for name, value in needed.items() if value is not None
-    }
 
 
 def _require_answers(answers: tuple[ProbeAnswer, ...], run: AppRun) -> None:

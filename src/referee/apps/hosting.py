@@ -14,13 +14,13 @@ import contextlib
 import signal
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import select, text, update
+from sqlalchemy import and_, or_, select, text, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -30,10 +30,12 @@ from referee.apps.environments import (
     ensure_environment,
     prepare_workspace,
 )
+from referee.apps.hosts import write_patiently
+from referee.apps.leases import count_live_leases
 from referee.apps.listening import list_listeners
 from referee.apps.recipes import Component, Recipe, find_recipe
 from referee.apps.room import AppsRoom
-from referee.apps.runs import AppFailed, AppRunState, FailureKind, count_live_leases, end_app_run
+from referee.apps.runs import AppFailed, AppRunState, FailureKind, end_app_run
 from referee.apps.sources import load_snapshot
 from referee.apps.starting import (
     AppPlace,
@@ -277,7 +279,7 @@ class _Host:
         )
         if state not in (AppRunState.starting.value, AppRunState.running.value):
             return False
-        is_held = await count_live_leases(session, self.app_run_id) > 0
+        is_held = await count_live_leases(session, self.app_run_id, read_own_identity()) > 0
         if is_held:
             self._held_s = time.monotonic()
         is_wanted = is_held or time.monotonic() - self._held_s <= self.room.settings.app_linger_s
@@ -290,16 +292,19 @@ class _Host:
         return is_wanted
 
     async def _say(self, stage: str) -> None:
-        async with self.room.database.transaction() as session:
+        async def change(session: AsyncSession) -> None:
             await session.execute(
                 update(AppRunRow).where(AppRunRow.app_run_id == self.app_run_id).values(stage=stage)
             )
             await self._publish(session)
 
+        await self._write(change)
+
     async def _record_running(self, network: SharedNetwork | None) -> None:
         isolation = detect_isolation()
         handle = None if network is None else network.handle
-        async with self.room.database.transaction() as session:
+
+        async def change(session: AsyncSession) -> None:
             await session.execute(
                 update(AppRunRow)
                 .where(AppRunRow.app_run_id == self.app_run_id, AppRunRow.state == AppRunState.starting.value)
@@ -324,6 +329,8 @@ class _Host:
             )
             await self._publish(session)
 
+        await self._write(change)
+
     async def _stop(self) -> None:
         for started in reversed(self.started):
             started.task.cancel()
@@ -333,7 +340,8 @@ class _Host:
 
     async def _record_end(self, failure: AppFailed | None) -> None:
         logs = await self._keep_logs()
-        async with self.room.database.transaction() as session:
+
+        async def change(session: AsyncSession) -> None:
             await session.execute(
                 update(AppRunRow)
                 .where(AppRunRow.app_run_id == self.app_run_id)
@@ -348,6 +356,8 @@ class _Host:
                 logs=logs,
             )
             await self._publish(session)
+
+        await self._write(change)
         log.info(
             "app_run.ended",
             app_run_id=str(self.app_run_id),
@@ -374,6 +384,9 @@ class _Host:
         folder = self.folder / "logs"
         return list(folder.glob("*.stdout")) if folder.is_dir() else []
 
+    async def _write(self, change: Callable[[AsyncSession], Awaitable[None]]) -> None:
+        await write_patiently(self.room.database, change, patience_s=self.room.settings.app_lease_ttl_s)
+
     async def _publish(self, session: AsyncSession) -> None:
         await publish(session, "app_runs", {"app_run_id": str(self.app_run_id)}, project_id=self.project_id)
 
@@ -387,7 +400,10 @@ async def host_app(room: AppsRoom, app_run_id: UUID) -> bool:
             .where(
                 AppRunRow.app_run_id == app_run_id,
                 AppRunRow.state == AppRunState.starting.value,
-                AppRunRow.host_pid.is_(None),
+                or_(
+                    AppRunRow.host_pid.is_(None),
+                    and_(AppRunRow.host_pid == own.pid, AppRunRow.host_started == own.process_start),
+                ),
             )
             .values(host_pid=own.pid, host_started=own.process_start, beat_at=text("clock_timestamp()"))
             .returning(AppRunRow)

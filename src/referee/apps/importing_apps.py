@@ -13,7 +13,6 @@ what has the place of an app and cannot be one is left out with its reason.
 
 from __future__ import annotations
 
-import asyncio
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,12 +24,22 @@ from sqlalchemy import select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.apps.languages import classify_folder
-from referee.apps.placeholder_records import note_placeholder
+from referee.apps.placeholder_records import FolderLook, look_into_folder, note_placeholder
 from referee.apps.service import App, ensure_app, get_app, locate_source, reserve_app
 from referee.apps.tables import AppRow
 from referee.core.errors import InvalidInput
 
-__all__ = ["LOOSE_MODEL", "FolderImport", "FoundApp", "ImportedApp", "LeftOut", "find_apps", "import_apps"]
+__all__ = [
+    "LOOSE_MODEL",
+    "AppFolder",
+    "FolderImport",
+    "FoundApp",
+    "ImportedApp",
+    "LeftOut",
+    "find_apps",
+    "import_apps",
+    "read_app_folder",
+]
 
 LOOSE_MODEL: Final = "imported"
 """Model of loose folders when nobody names one."""
@@ -99,12 +108,53 @@ class FolderImport:
             self.left_out.append(LeftOut("".join(one if one.isprintable() else "�" for one in shown), reason))
 
 
+@dataclass(slots=True)
+class AppFolder:
+    """What a folder on disk holds, before any of it is known."""
+
+    path: Path
+    apps: list[tuple[FoundApp, Path, FolderLook]] = field(default_factory=list)
+    """Each with its resolved path and what is in it."""
+    imported: FolderImport = field(default_factory=FolderImport)
+    """What was left out so far."""
+
+
+def read_app_folder(folder: str, *, allowed_roots: Sequence[Path]) -> AppFolder:
+    """Look through a folder of apps, however long that takes: not within a transaction. Blocking.
+
+    Args:
+        folder: Absolute, or relative to the working folder.
+        allowed_roots: Folders below which paths may lie; empty allows any.
+
+    Raises:
+        InvalidInput: The folder cannot be read, holds no app or too many.
+    """
+    read = AppFolder(locate_source(folder, allowed_roots=allowed_roots).path)
+    for one in find_apps(read.path, read.imported):
+        try:
+            # Each is checked by itself: its name may not be UTF-8, and it may be a link out of the allowed folders.
+            path = locate_source(str(one.path), allowed_roots=allowed_roots).path
+            if one.model is not None:  # its name may be none that a model can have
+                locate_source(str(path), allowed_roots=(), model=one.model, number=one.number)
+        except InvalidInput as error:
+            read.imported.leave_out(one.path, error.message)
+            continue
+        read.apps.append((one, path, look_into_folder(str(path))))
+    if not read.apps:
+        left_out = read.imported.left_out
+        raise InvalidInput(
+            "app.none_found",
+            f"There is no app in {str(read.path)!r}.{f' {left_out[0].reason}' if left_out else ''}",
+            "Name the folder of an app, one that holds MODEL/appN, or one whose folders are apps.",
+        )
+    return read
+
+
 async def import_apps(
     session: AsyncSession,
     project_id: UUID,
-    folder: str,
+    folder: AppFolder,
     *,
-    allowed_roots: Sequence[Path],
     model: str | None = None,
     template: str | None = None,
 ) -> FolderImport:
@@ -113,36 +163,17 @@ async def import_apps(
     Args:
         session: In a transaction.
         project_id: Whose.
-        folder: Absolute, or relative to the working folder.
-        allowed_roots: Folders below which paths may lie; empty allows any.
+        folder: As it was read before.
         model: Slug for loose folders; None: ``imported``.
         template: Slug of what they were asked to do, if it is known.
-
-    Raises:
-        InvalidInput: The folder cannot be read, holds no app or too many.
     """
-    located = await asyncio.to_thread(locate_source, folder, allowed_roots=allowed_roots)
-    imported = FolderImport()
-    found = await asyncio.to_thread(lambda: list(find_apps(located.path, imported)))
-    for one in found:
-        try:
-            # Each is checked by itself: its name may not be UTF-8, and it may be a link out of the allowed folders.
-            path = (await asyncio.to_thread(locate_source, str(one.path), allowed_roots=allowed_roots)).path
-            if one.model is not None:  # its name may be none that a model can have
-                locate_source(str(path), allowed_roots=(), model=one.model, number=one.number)
-        except InvalidInput as error:
-            imported.leave_out(one.path, error.message)
-            continue
-        imported.apps.append(
-            await _import_one(session, project_id, one, path, model or LOOSE_MODEL, template)
-        )
-    if not imported.apps:
-        why = f" {imported.left_out[0].reason}" if imported.left_out else ""
-        raise InvalidInput(
-            "app.none_found",
-            f"There is no app in {str(located.path)!r}.{why}",
-            "Name the folder of an app, one that holds MODEL/appN, or one whose folders are apps.",
-        )
+    imported = FolderImport(
+        left_out=list(folder.imported.left_out), left_out_count=folder.imported.left_out_count
+    )
+    for found, path, look in folder.apps:
+        app, is_new = await _ensure(session, project_id, found, path, model or LOOSE_MODEL, template)
+        await note_placeholder(session, app.app_id, look)
+        imported.apps.append(ImportedApp(await get_app(session, project_id, app.app_id), is_new))
     return imported
 
 
@@ -233,19 +264,6 @@ def _check_count(count: int) -> None:
             f"The folder holds more than {_MAX_APPS:,} apps.",
             "Import the folders in it one by one.",
         )
-
-
-async def _import_one(
-    session: AsyncSession,
-    project_id: UUID,
-    found: FoundApp,
-    path: Path,
-    loose_model: str,
-    template: str | None,
-) -> ImportedApp:
-    app, is_new = await _ensure(session, project_id, found, path, loose_model, template)
-    await note_placeholder(session, app.app_id, app.path)
-    return ImportedApp(await get_app(session, project_id, app.app_id), is_new)
 
 
 async def _ensure(

@@ -11,12 +11,15 @@ import io
 import json
 import math
 from collections.abc import Mapping
-from typing import Final, Literal, TypeAlias
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Final, Literal, TypeAlias
 
 from referee.apps.catalogue import ModelEntry, make_model_slug
 from referee.core.errors import InvalidInput, Unavailable
 from referee.core.findings import JsonValue
+from referee.core.web_addresses import read_web_address
+
+if TYPE_CHECKING:
+    from referee.foundation.outgoing import OutgoingGuard
 
 __all__ = ["ModelListKind", "fetch_model_list", "read_model_list"]
 
@@ -64,33 +67,33 @@ def read_model_list(
     return _read_csv(text) if is_csv else _read_json(text)
 
 
-async def fetch_model_list(url: str, api_key: str | None = None) -> bytes:
+async def fetch_model_list(url: str, guard: OutgoingGuard, api_key: str | None = None) -> bytes:
     """Return what a server answers for its list of models.
 
     Args:
         url: Of the list, such as ``http://127.0.0.1:8080/v1/models``.
+        guard: Judges where it leads.
         api_key: Sent as a bearer token.
 
     Raises:
         InvalidInput: The address is none, or the answer is too long.
+        Forbidden: The address is not public, and no setting allows it.
         Unavailable: There is no answer, or it is no success.
     """
     import httpx  # noqa: PLC0415 - only where a list is fetched
 
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username:
-        raise InvalidInput(
-            "model.url_invalid",
-            "The address of a list of models is a plain http or https address.",
-            "Write it as http://127.0.0.1:8080/v1/models.",
-        )
+    from referee.foundation.outgoing import GuardedTransport, RefusedAddressError  # noqa: PLC0415 - likewise
+
+    read_web_address(url)
     headers = {"accept": "application/json", "accept-encoding": "identity"}
     if api_key is not None:
         headers["authorization"] = f"Bearer {api_key}"
     body = bytearray()
     try:
         async with (
-            httpx.AsyncClient(timeout=_TIMEOUT_S, headers=headers, follow_redirects=False) as client,
+            httpx.AsyncClient(
+                timeout=_TIMEOUT_S, headers=headers, follow_redirects=False, transport=GuardedTransport(guard)
+            ) as client,
             client.stream("GET", url) as response,
         ):
             if not response.is_success:
@@ -103,6 +106,8 @@ async def fetch_model_list(url: str, api_key: str | None = None) -> bytes:
                 body += chunk
                 if len(body) > MAX_LIST_BYTES:
                     raise _invalid(f"it has more than {MAX_LIST_BYTES:,} bytes")
+    except RefusedAddressError as error:
+        raise error.reason from error
     except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         raise Unavailable(
             "model.list_unreachable",

@@ -108,6 +108,7 @@ async def _read_source(application: AppsApplication, source: str) -> bytes:
 
     from referee.apps.importing_models import MAX_LIST_BYTES, fetch_model_list
     from referee.core.errors import InvalidInput
+    from referee.foundation.outgoing import open_guard
 
     if source.startswith(("http://", "https://")):
         settings = application.settings
@@ -115,8 +116,12 @@ async def _read_source(application: AppsApplication, source: str) -> bytes:
         is_ours = settings.generator_url is not None and source.startswith(
             f"{settings.generator_url.rstrip('/')}/"
         )
+        guard = open_guard(settings)
+        if is_ours:
+            guard = guard.allowing(source)
         # The key is for the generator's own server and for no other.
-        return await fetch_model_list(source, key.get_secret_value() if key is not None and is_ours else None)
+        secret = key.get_secret_value() if key is not None and is_ours else None
+        return await fetch_model_list(source, guard, secret)
 
     def read() -> bytes:
         with Path(source).open("rb") as file:

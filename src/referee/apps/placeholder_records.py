@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 from uuid import UUID
 
@@ -12,17 +12,33 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.apps.placeholders import Placeholder, find_placeholder
 from referee.apps.tables import AppRow
 
-__all__ = ["note_placeholder"]
+__all__ = ["FolderLook", "look_into_folder", "note_placeholder"]
 
 
-async def note_placeholder(session: AsyncSession, app_id: UUID, path: str) -> Placeholder | None:
-    """Look at an app's folder, keep what it is, and return that; None for an app.
+@dataclass(frozen=True, slots=True)
+class FolderLook:
+    """What a look into an app's folder showed."""
+
+    is_there: bool
+    placeholder: Placeholder | None = None
+    """None: an app, or nothing that could be looked into."""
+
+
+def look_into_folder(path: str) -> FolderLook:
+    """Look at an app's folder, however long that takes: not within a transaction. Blocking."""
+    if not path or not Path(path).is_dir():
+        return FolderLook(is_there=False)
+    return FolderLook(is_there=True, placeholder=find_placeholder(Path(path)))
+
+
+async def note_placeholder(session: AsyncSession, app_id: UUID, look: FolderLook) -> None:
+    """Keep what an app's folder holds.
 
     A folder that is gone is not judged: what is known of it stays, and whoever reads it is told.
     """
-    if not path or not await asyncio.to_thread(Path(path).is_dir):
-        return None
-    found = await asyncio.to_thread(find_placeholder, Path(path))
+    if not look.is_there:
+        return
+    found = look.placeholder
     await session.execute(
         update(AppRow)
         .where(
@@ -38,4 +54,3 @@ async def note_placeholder(session: AsyncSession, app_id: UUID, path: str) -> Pl
         )
         .execution_options(synchronize_session="fetch")
     )
-    return found

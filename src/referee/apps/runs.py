@@ -28,7 +28,6 @@ __all__ = [
     "AppRun",
     "AppRunState",
     "FailureKind",
-    "count_live_leases",
     "end_app_run",
     "find_live_run",
     "get_app_run",
@@ -250,18 +249,6 @@ async def list_leases(session: AsyncSession, app_run_id: UUID) -> tuple[AppLease
             expires_at=row.expires_at,
         )
         for row in rows
-    )
-
-
-async def count_live_leases(session: AsyncSession, app_run_id: UUID) -> int:
-    """Return how many leases hold a run now, by the database's clock."""
-    return (
-        await session.scalar(
-            select(func.count())
-            .select_from(AppLeaseRow)
-            .where(AppLeaseRow.app_run_id == app_run_id, AppLeaseRow.expires_at > text("clock_timestamp()"))
-        )
-        or 0
     )
 
 

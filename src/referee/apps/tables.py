@@ -125,6 +125,10 @@ class AppLeaseRow(Base):
     is_person: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     has_turn: Mapped[bool] = mapped_column(default=False, server_default=text("false"))
     """Whether it is the one that may send requests now: tools take turns on one app."""
+    machine: Mapped[str | None]
+    """Where its holder runs; null for a lease that holds until its time whoever took it."""
+    holder_pid: Mapped[int | None]
+    holder_started: Mapped[str | None]
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())
     expires_at: Mapped[datetime]
 

@@ -62,6 +62,7 @@ def add_template_routes(router: APIRouter, room: GetRoom) -> None:
         status_code=201,
         name="import_template",
         openapi_extra={"requestBody": _DOCUMENT},
+        responses={200: {"description": "The same document is known already.", "model": TemplateModel}},
     )
     async def import_document(
         request: Request, response: Response, principal: PrincipalParameter

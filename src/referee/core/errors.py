@@ -4,7 +4,9 @@
 
     RefereeError                 500  exit 1
     ├─ InvalidInput              422  exit 2   what was asked cannot be understood or is out of range
-    │  └─ PayloadTooLarge        413  exit 2   more bytes, rows or files than the stated limit
+    │  ├─ DamagedInput           422  exit 2   a file that was given is damaged, or does not fit together
+    │  ├─ PayloadTooLarge        413  exit 2   more bytes, rows or files than the stated limit
+    │  └─ UnsupportedMediaType   415  exit 2   a body of a kind that is not taken here
     ├─ Unauthorized              401  exit 3   no key, or a key that is not known
     ├─ Forbidden                 403  exit 3   the key is known and may not do this
     ├─ NotFound                  404  exit 4   nothing has that id, name or path
@@ -26,6 +28,7 @@ from typing import ClassVar
 
 __all__ = [
     "Conflict",
+    "DamagedInput",
     "Forbidden",
     "IntegrityError",
     "InvalidInput",
@@ -36,6 +39,7 @@ __all__ = [
     "TooManyRequests",
     "Unauthorized",
     "Unavailable",
+    "UnsupportedMediaType",
 ]
 
 
@@ -72,11 +76,24 @@ class InvalidInput(RefereeError):
     title = "Invalid input"
 
 
+class DamagedInput(InvalidInput):
+    """A file that was given is damaged, altered, or does not fit together."""
+
+    title = "Damaged file"
+
+
 class PayloadTooLarge(InvalidInput):
     """More bytes, rows or files than the stated limit."""
 
     status = 413
     title = "Too large"
+
+
+class UnsupportedMediaType(InvalidInput):
+    """A body of a kind that is not taken here."""
+
+    status = 415
+    title = "Unsupported media type"
 
 
 class Unauthorized(RefereeError):

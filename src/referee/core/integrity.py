@@ -12,7 +12,14 @@ from typing import TypeAlias
 
 from referee.core.findings import JsonValue
 
-__all__ = ["IntegrityCheck", "IntegrityProblem", "IntegrityReport", "IntegrityTally"]
+__all__ = [
+    "IntegrityCheck",
+    "IntegrityProblem",
+    "IntegrityRepair",
+    "IntegrityReport",
+    "IntegrityTally",
+    "RepairStep",
+]
 
 MAX_PROBLEMS = 10_000
 """Problems kept by name; the count goes on."""
@@ -38,6 +45,21 @@ class IntegrityTally:
     """Plural, such as ``artifacts``."""
     count: int
 
+
+@dataclass(frozen=True, slots=True)
+class IntegrityRepair:
+    """Something was put back as it was recorded."""
+
+    code: str
+    """Dotted word, such as ``file.restored``."""
+    subject: str
+    """Which thing."""
+    message: str
+    """One sentence: what was made from what."""
+
+
+RepairStep: TypeAlias = Callable[[], AsyncIterator[IntegrityRepair]]
+"""Yields what it mended. Only what a recorded digest proves; never a guess."""
 
 IntegrityCheck: TypeAlias = Callable[[], AsyncIterator[IntegrityProblem | IntegrityTally]]
 """Yields problems as they are found, and at its end what was checked."""

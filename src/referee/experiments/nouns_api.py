@@ -14,6 +14,7 @@ from referee.experiments.datasets.datapoints_api import create_datapoints_api
 from referee.experiments.datasets.files_api import create_files_api
 from referee.experiments.metrics.api import create_metrics_api
 from referee.experiments.queues.api import create_queues_api
+from referee.experiments.queues.items_api import create_queue_items_api
 from referee.experiments.room import GetRoom
 
 __all__ = ["create_nouns_api"]
@@ -30,4 +31,5 @@ def create_nouns_api(room: GetRoom) -> Sequence[APIRouter]:
         create_metrics_api(room),
         create_charts_api(room),
         create_queues_api(room),
+        create_queue_items_api(room),
     )

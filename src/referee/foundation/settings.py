@@ -15,10 +15,13 @@ from typing import Annotated, Literal, TypeAlias
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, ValidationInfo, field_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import NoDecode, SettingsConfigDict
 
 from referee.core.errors import InvalidInput
 from referee.core.hosts import is_loopback_host
+from referee.core.web_addresses import read_web_address
+from referee.foundation.notification_settings import NotificationSettings
+from referee.foundation.video_settings import VideoSettings
 
 __all__ = ["LlmProvider", "Settings", "load_settings"]
 
@@ -60,7 +63,7 @@ class LlmProvider(BaseModel):
     """For metrics that name no model."""
 
 
-class Settings(BaseSettings):
+class Settings(NotificationSettings, VideoSettings):
     """What can be set, by environment variable ``REFEREE_<NAME>`` or by an argument of the same name."""
 
     model_config = SettingsConfigDict(
@@ -107,6 +110,19 @@ class Settings(BaseSettings):
     host: str = Field(default="127.0.0.1", min_length=1, description="Address the server listens on.")
     port: int = Field(
         default=8765, ge=0, le=65_535, description="Port the server listens on; 0 takes a free one."
+    )
+    otlp_grpc_port: int | None = Field(
+        default=None,
+        ge=0,
+        le=65_535,
+        description="Port of the same address that takes spans over OTLP/gRPC, by custom 4317; 0 takes a free one. "
+        "Without it there is none. Needs the extra referee[grpc].",
+    )
+    own_traces_project: str = Field(
+        default="referee",
+        pattern=r"^([a-z0-9][a-z0-9-]{0,62})?$",
+        description="Project in which Referee keeps what it did itself as traces: analyses, tool runs, pipelines, "
+        "generations, experiment runs. Empty: it keeps none.",
     )
     allowed_roots: Roots = Field(
         default_factory=list,
@@ -365,6 +381,61 @@ class Settings(BaseSettings):
         "an analyzer that connects to a server shows it there. It goes over wss:// or within this machine only.",
     )
 
+    lead_blocked_reason_count: int = Field(
+        default=5, ge=1, le=1_000_000, description="Blocks for one reason in a window; more are a spike."
+    )
+    lead_pauses_count: int = Field(
+        default=2, ge=1, le=1_000_000, description="Pauses before a block that make churn."
+    )
+    lead_failed_retries_count: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Subjects that fail after a retry was recommended, which make a lead finding.",
+    )
+    lead_lag_p95_ms: int = Field(
+        default=5_000,
+        ge=1,
+        le=86_400_000,
+        description="Milliseconds of decision lag; a 95th percentile above is late.",
+    )
+    lead_redline_baseline_share: float = Field(
+        default=0.05, ge=0.0, le=1.0, description="Share of decisions that usually name a crossed red line."
+    )
+    lead_redline_rise_share: float = Field(
+        default=0.10, ge=0.0, le=1.0, description="Rise of that share; more makes a lead finding."
+    )
+    lead_critical_allows_count: int = Field(
+        default=1,
+        ge=1,
+        le=1_000_000,
+        description="Decisions that allow work in spite of a critical finding, which make a lead finding.",
+    )
+    lead_self_check_decisions_count: int = Field(
+        default=100,
+        ge=1,
+        le=1_000_000_000,
+        description="Decisions in a window from which a scan warns when no scan has ever found anything.",
+    )
+    supervisor_backlog_warn_count: int = Field(
+        default=100, ge=1, le=1_000_000, description="Waiting jobs from which the backlog is a warning."
+    )
+    supervisor_backlog_critical_count: int = Field(
+        default=500, ge=1, le=1_000_000, description="Waiting jobs from which the backlog is critical."
+    )
+    supervisor_lag_warn_s: float = Field(
+        default=60.0, ge=0.001, le=86_400.0, description="Seconds of p95 decision lag that are a warning."
+    )
+    supervisor_lag_critical_s: float = Field(
+        default=300.0, ge=0.001, le=86_400.0, description="Seconds of p95 decision lag that are critical."
+    )
+    supervisor_failure_warn_share: float = Field(
+        default=0.05, ge=0.0, le=1.0, description="Share of decisions that are errors, which is a warning."
+    )
+    supervisor_failure_critical_share: float = Field(
+        default=0.20, ge=0.0, le=1.0, description="Share of decisions that are errors, which is critical."
+    )
+
     log_format: Literal["console", "json"] = Field(
         default="console",
         description="Form of the log on standard error: for people, or one JSON object a line.",
@@ -453,8 +524,9 @@ class Settings(BaseSettings):
         return value
 
     @field_validator(
-        "database_url", "judge_url", "judge_api_key", "generator_url", "generator_api_key", "generator_budget_usd",
-        "generator_pypi_url", "generator_npm_url", "analyzer_key", mode="before",
+        "database_url", "judge_url", "judge_api_key", "generator_url",
+        "generator_api_key", "generator_budget_usd", "generator_pypi_url", "generator_npm_url", "analyzer_key",
+        mode="before",
     )  # fmt: skip
     @classmethod
     def _empty_is_none(cls, value: object) -> object:
@@ -496,6 +568,11 @@ class Settings(BaseSettings):
     def scratch_dir(self) -> Path:
         """Folder of work in progress; nothing in it is needed after the process that made it."""
         return self.home / "scratch"
+
+    @property
+    def uploads_dir(self) -> Path:
+        """Folder of clips that are not whole yet."""
+        return self.home / "uploads"
 
     @property
     def results_dir(self) -> Path:
@@ -583,6 +660,10 @@ def _find_url_problem(url: str) -> str:
         return "holds a password; leave it out and set REFEREE_ANALYZER_KEY"
     if parts.query or parts.fragment or any(character.isspace() for character in url):
         return "has more than scheme, host, port and path"
+    try:
+        read_web_address(url, schemes=("ws", "wss"))
+    except InvalidInput as error:
+        return f"is refused. {error.message}"
     return ""
 
 

@@ -20,9 +20,11 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
+from referee.foundation.web.openapi_problems import answers_with
 from referee.operations.health import check_health, check_readiness
 from referee.operations.job_lists import JOB_FIELDS, JobView, list_job_page
 from referee.operations.models import HealthModel, IntegrityModel, JobDetailModel, JobModel, SystemModel
@@ -89,19 +91,21 @@ def create_api(application: GetApplication, refresh_metrics: Callable[[], Awaita
 def _add_watching(
     router: APIRouter, application: GetApplication, refresh_metrics: Callable[[], Awaitable[None]]
 ) -> None:
-    @router.get("/health", tags=["operations"])
+    @router.get("/health", tags=["operations"], responses={503: {"model": HealthModel}})
     async def get_health(response: Response) -> HealthModel:
         """Say how the process, the database and the disk are. 503 when one of them fails."""
         return _answer(
             response, HealthModel.of(await check_health(application().settings, application().database))
         )
 
-    @router.get("/ready", tags=["operations"])
+    @router.get("/ready", tags=["operations"], responses={503: {"model": HealthModel}})
     async def get_readiness(response: Response) -> HealthModel:
         """Say whether work is taken. 503 when no worker lives."""
         return _answer(response, HealthModel.of(await check_readiness(application().database)))
 
-    @router.get("/-/metrics", tags=["operations"], response_class=Response)
+    @router.get(
+        "/-/metrics", tags=["operations"], response_class=Response, responses=answers_file("text/plain")
+    )
     async def get_metrics() -> Response:
         """Return Referee's own metrics in the Prometheus text format."""
         await refresh_metrics()
@@ -116,7 +120,7 @@ def _add_watching(
 
 def _add_jobs(router: APIRouter, application: GetApplication) -> None:
     @router.get("/v1/jobs", tags=["jobs"])
-    async def list_all(
+    async def list_job_rows(
         request: Request,
         response: Response,
         principal: PrincipalParameter,
@@ -141,7 +145,7 @@ def _add_jobs(router: APIRouter, application: GetApplication) -> None:
         return JobDetailModel.build(job, tuple(children.items), children.total_count)
 
     @router.post("/v1/jobs/{job_id}/cancel", tags=["jobs"])
-    async def cancel_one(job_id: JobId, principal: PrincipalParameter) -> JobModel:
+    async def cancel_job(job_id: JobId, principal: PrincipalParameter) -> JobModel:
         """Cancel a job and its children. One that has ended is returned as it is."""
         principal.require("write")
         async with application().database.reading() as session:
@@ -159,15 +163,40 @@ def _add_integrity(router: APIRouter, application: GetApplication) -> None:
                 await find_last_verification(session, principal.project_id),
             )
 
-    @router.post("/v1/integrity", tags=["operations"], status_code=202)
-    async def verify(principal: PrincipalParameter) -> JobModel:
+    @router.post(
+        "/v1/integrity",
+        tags=["operations"],
+        status_code=202,
+        openapi_extra={"security": [{"project_key": ["admin"]}]},
+    )
+    async def start_integrity_check(principal: PrincipalParameter) -> JobModel:
         """Start to read every artifact, manifest and row again; the one under way is returned if there is one."""
         principal.require("admin")
         return JobModel.of(
             await start_verification(application().database, application().engine, principal.project_id)
         )
 
-    @router.get("/v1/integrity/report", tags=["operations"], response_class=Response)
+    @router.post(
+        "/v1/integrity/repair",
+        tags=["operations"],
+        status_code=202,
+        openapi_extra={"security": [{"project_key": ["admin"]}]},
+    )
+    async def start_repair(principal: PrincipalParameter) -> JobModel:
+        """Start to mend what recorded digests prove, and to verify then; one under way is returned if there is one."""
+        principal.require("admin")
+        return JobModel.of(
+            await start_verification(
+                application().database, application().engine, principal.project_id, is_repairing=True
+            )
+        )
+
+    @router.get(
+        "/v1/integrity/report",
+        tags=["operations"],
+        response_class=Response,
+        responses={**answers_file("application/json"), **answers_with(404)},
+    )
     async def get_integrity_report(principal: PrincipalParameter) -> Response:
         """Return the last report with all its problems."""
         async with application().database.reading() as session:

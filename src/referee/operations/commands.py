@@ -1,4 +1,4 @@
-"""``referee up``, ``down``, ``status``, ``worker``, ``verify``, ``upgrade`` and ``restore``."""
+"""``referee up``, ``down``, ``status``, ``worker``, ``verify``, ``upgrade``, ``backup`` and ``restore``."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from referee.operations.selftest_commands import selftest
 if TYPE_CHECKING:
     from fastapi import FastAPI
 
-    from referee.core.integrity import IntegrityCheck
+    from referee.core.integrity import IntegrityCheck, IntegrityRepair, IntegrityReport, RepairStep
     from referee.foundation.settings import Settings
 
 __all__ = ["register_operations"]
@@ -26,6 +26,10 @@ class CheckedApplication(Protocol):
     @property
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
         """What every room wants read again."""
+
+    @property
+    def repair_steps(self) -> Sequence[RepairStep]:
+        """What every room can mend."""
 
 
 class Composition(Protocol):
@@ -54,6 +58,7 @@ def register_operations(app: typer.Typer) -> None:
     app.command("worker")(worker)
     app.command("verify")(verify)
     app.command("upgrade")(upgrade)
+    app.command("backup")(backup)
     app.command("restore")(restore)
     app.command("selftest")(selftest)
 
@@ -152,34 +157,66 @@ def worker(ctx: typer.Context) -> None:
     asyncio.run(run())
 
 
-def verify(ctx: typer.Context, is_json: JsonOption = False) -> None:
+def verify(
+    ctx: typer.Context,
+    is_repairing: Annotated[
+        bool,
+        typer.Option(
+            "--repair", help="First mend what a recorded digest proves: files from rows, rows from files."
+        ),
+    ] = False,
+    is_json: JsonOption = False,
+) -> None:
     """Read every artifact, manifest and row again and compare. Exit code 7 when something is wrong."""
     import asyncio
 
-    from referee.core.integrity import IntegrityReport
-    from referee.operations.integrity import verify_everything
+    from referee.operations.integrity import repair_everything, verify_everything
 
     composition: Composition = ctx.obj
 
-    async def run() -> IntegrityReport:
+    async def run() -> tuple[list[IntegrityRepair], IntegrityReport]:
         async with composition(is_worker=False) as application:
-            return await verify_everything(application.integrity_checks)
+            mended = await repair_everything(application.repair_steps) if is_repairing else []
+            return mended, await verify_everything(application.integrity_checks)
 
-    report = asyncio.run(run())
+    mended, report = asyncio.run(run())
     if is_json:
-        typer.echo(json.dumps(report.dump(), indent=1, ensure_ascii=False))
+        told = [{"code": one.code, "subject": one.subject, "message": one.message} for one in mended]
+        typer.echo(json.dumps({**report.dump(), "repairs": told}, indent=1, ensure_ascii=False))
     else:
-        for problem in report.problems:
-            typer.echo(f"{problem.subject}: {problem.message}")
-        for name, count in report.checked_counts.items():
-            typer.echo(f"checked {count} {name}", err=True)
-        typer.echo(
-            "Everything is as it was recorded."
-            if not report.problems
-            else f"{report.problems_count} problems."
-        )
+        _print_report(mended, report)
     if report.problems:
         raise typer.Exit(7)
+
+
+def _print_report(mended: Sequence[IntegrityRepair], report: IntegrityReport) -> None:
+    for done in mended:
+        typer.echo(f"mended: {done.subject}: {done.message}")
+    for problem in report.problems:
+        typer.echo(f"{problem.subject}: {problem.message}")
+    for name, count in report.checked_counts.items():
+        typer.echo(f"checked {count} {name}", err=True)
+    typer.echo(
+        "Everything is as it was recorded." if not report.problems else f"{report.problems_count} problems."
+    )
+
+
+def backup(
+    folder: Annotated[
+        str, typer.Argument(metavar="FOLDER", help="New or empty folder that the backup is made in.")
+    ],
+) -> None:
+    """Back up everything while it is in use: database, artifacts, result files, generated apps and secrets."""
+    import asyncio
+    from pathlib import Path
+
+    from referee.operations.backups import back_up
+
+    made = asyncio.run(back_up(_load(), Path(folder)))
+    typer.echo(f"Backed up {made.files_count:,} files, {made.bytes_count:,} bytes, to {made.folder}.")
+    typer.echo(
+        "It holds secrets; keep it where only you can read it. Settings of the environment are not in it."
+    )
 
 
 def upgrade(
@@ -198,17 +235,24 @@ def upgrade(
 
 def restore(
     backup: Annotated[
-        str, typer.Argument(help="A file that `referee upgrade` made, below backups of the home.")
+        str,
+        typer.Argument(help="Folder that `referee backup` made, or a file that `referee upgrade` made."),
     ],
 ) -> None:
-    """Put a backup in the place of the database; the replaced one is kept beside it until the next restore."""
+    """Put a backup in the place of what is there; the replaced database is kept until the next restore."""
     import asyncio
     from pathlib import Path
 
     from referee.core.errors import InvalidInput
     from referee.foundation.store import restore_backup
+    from referee.operations.backups import restore_whole
 
     path = Path(backup)
+    if path.is_dir():
+        contents, replaced = asyncio.run(restore_whole(_load(), path))
+        typer.echo(f"The backup of {contents.created_at} is restored: {contents.files_count:,} files.")
+        typer.echo(f"The database it replaced is kept as {replaced}. Run `referee verify` next.")
+        return
     if not path.is_file():
         raise InvalidInput(
             "backup.absent", f"There is no backup {backup!r}.", "Look in the folder backups of the home."

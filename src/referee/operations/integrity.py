@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeAlias
 
-from referee.core.integrity import IntegrityCheck, IntegrityReport
+from referee.core.integrity import IntegrityCheck, IntegrityRepair, IntegrityReport, RepairStep
 
-__all__ = ["OnProgress", "verify_everything"]
+__all__ = ["OnProgress", "repair_everything", "verify_everything"]
 
 OnProgress: TypeAlias = Callable[[int, int, IntegrityReport], Awaitable[None]]
 """``(checks done, all checks, report so far)``."""
@@ -32,3 +32,8 @@ async def verify_everything(
             if on_progress is not None:
                 await on_progress(done_count, len(waiting), report)
     return report
+
+
+async def repair_everything(steps: Iterable[RepairStep]) -> list[IntegrityRepair]:
+    """Mend what the rooms can prove, and return what was done. Verify afterwards: that names the rest."""
+    return [done for step in steps async for done in step()]

@@ -207,6 +207,8 @@ class VerificationModel(_Model):
     problems: list[IntegrityProblemModel] = Field(description="The first hundred; the report has all.")
     checked_counts: dict[str, int]
     report_sha256: str
+    repairs_count: int = Field(description="Things that were mended before, where that was asked for.")
+    repairs: list[IntegrityProblemModel] = Field(description="The first hundred of them: what was done.")
 
 
 class IntegrityModel(_Model):

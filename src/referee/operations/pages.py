@@ -175,6 +175,14 @@ def _add_integrity_page(router: APIRouter, application: GetApplication) -> None:
         await start_verification(application().database, application().engine, principal.project_id)
         return RedirectResponse("/ui/integrity", 303)
 
+    @router.post("/ui/integrity/repair")
+    async def repair(principal: PrincipalParameter) -> Response:
+        principal.require("admin")
+        await start_verification(
+            application().database, application().engine, principal.project_id, is_repairing=True
+        )
+        return RedirectResponse("/ui/integrity", 303)
+
 
 def _build_rows(jobs: tuple[Job, ...]) -> list[Row]:
     return [

@@ -10,7 +10,8 @@ import asyncio
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 from uuid import uuid4
@@ -19,7 +20,7 @@ import httpx
 
 from referee.tools.load_report import compute_percentile
 
-__all__ = ["CheckRow", "SelfTest", "SelfTestOptions", "open_client"]
+__all__ = ["CheckRow", "SelfTest", "SelfTestOptions", "open_clients"]
 
 _REQUEST_TIMEOUT_S: Final = 60.0
 _LOOK_S: Final = 0.5
@@ -68,38 +69,51 @@ class _Round:
     answers_ms: Sequence[float]
 
 
-def open_client(url: str, key: str | None, project: str, *, connections_count: int) -> httpx.AsyncClient:
-    """Return a client of a server.
+@asynccontextmanager
+async def open_clients(
+    url: str, key: str | None, project: str, *, count: int
+) -> AsyncIterator[Sequence[httpx.AsyncClient]]:
+    """Give clients of a server, each with a pool of its own.
+
+    Many requests at once through one pool keep each other waiting: it costs 200 of them 6 ms of processor time each,
+    against 1 ms with a pool for each, and that would be told as the server's time.
 
     Args:
         url: Of the server.
         key: Bearer key; None on the machine itself.
         project: Slug of the project that a request without a key means.
-        connections_count: At most so many at once.
+        count: Clients.
     """
-    return httpx.AsyncClient(
-        base_url=url.rstrip("/"),
-        headers={"Authorization": f"Bearer {key}"} if key else {},
-        cookies={} if key else {"referee_project": project},
-        timeout=_REQUEST_TIMEOUT_S,
-        limits=httpx.Limits(max_connections=connections_count, max_keepalive_connections=connections_count),
-        trust_env=False,
-    )
+    trusted = httpx.create_ssl_context(trust_env=False)  # made once: it reads every certificate of the list
+    async with AsyncExitStack() as stack:
+        yield [
+            await stack.enter_async_context(
+                httpx.AsyncClient(
+                    base_url=url.rstrip("/"),
+                    headers={"Authorization": f"Bearer {key}"} if key else {},
+                    cookies={} if key else {"referee_project": project},
+                    timeout=_REQUEST_TIMEOUT_S,
+                    verify=trusted,
+                    trust_env=False,
+                )
+            )
+            for _ in range(count)
+        ]
 
 
 class SelfTest:
     """The checks on one server, in their order.
 
     Args:
-        client: Of the server.
+        clients: Of the server, one for each submitter and at least one; the first one asks everything else.
         options: What is asked for.
         tell: Called with a sentence whenever something that takes long begins.
     """
 
     def __init__(
-        self, client: httpx.AsyncClient, options: SelfTestOptions, tell: Callable[[str], None]
+        self, clients: Sequence[httpx.AsyncClient], options: SelfTestOptions, tell: Callable[[str], None]
     ) -> None:
-        self._client = client
+        self._client, self._submitters = clients[0], clients[: options.submitters_count]
         self._options = options
         self._tell = tell
         self.rows: list[CheckRow] = []
@@ -201,10 +215,10 @@ class SelfTest:
         refusals: list[str] = []
         answers_ms: list[float] = []
 
-        async def submit() -> None:
+        async def submit(client: httpx.AsyncClient) -> None:
             started = time.monotonic()
             try:
-                answer = await self._client.post(
+                answer = await client.post(
                     "/v1/selftest/pipelines", params=query, headers={"Idempotency-Key": key}
                 )
                 answer.raise_for_status()
@@ -214,7 +228,7 @@ class SelfTest:
             else:
                 answers_ms.append((time.monotonic() - started) * 1_000)
 
-        await asyncio.gather(*(submit() for _ in range(self._options.submitters_count)))
+        await asyncio.gather(*(submit(client) for client in self._submitters))
         return _Round(ids, refusals, answers_ms)
 
     async def _wait(self, pipeline_id: str) -> dict[str, Any]:

@@ -73,12 +73,11 @@ def selftest(
 
 
 async def _run(url: str, key: str | None, options: SelfTestOptions) -> SelfTest:
-    from referee.operations.selftest import SelfTest, open_client
+    from referee.operations.selftest import SelfTest, open_clients
 
     console = make_console(stderr=True)
-    connections_count = max(10, options.submitters_count)
-    async with open_client(url, key, _PROJECT, connections_count=connections_count) as client:
-        test = SelfTest(client, options, lambda sentence: console.print(sentence, markup=False))
+    async with open_clients(url, key, _PROJECT, count=max(1, options.submitters_count)) as clients:
+        test = SelfTest(clients, options, lambda sentence: console.print(sentence, markup=False))
         await test.run()
         return test
 

@@ -17,10 +17,17 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.core.errors import NotFound
 from referee.core.findings import JsonValue
-from referee.core.integrity import IntegrityCheck, IntegrityProblem, IntegrityReport
+from referee.core.integrity import (
+    IntegrityCheck,
+    IntegrityProblem,
+    IntegrityRepair,
+    IntegrityReport,
+    RepairStep,
+)
+from referee.foundation.access import get_project
 from referee.foundation.jobs import ACTIVE_STATES, Job, JobContext, JobEngine, list_jobs
 from referee.foundation.store import ArtifactStore, Database, record_artifacts
-from referee.operations.integrity import verify_everything
+from referee.operations.integrity import repair_everything, verify_everything
 
 __all__ = [
     "VERIFY",
@@ -34,10 +41,13 @@ __all__ = [
 
 VERIFY: Final = "operations.verify"
 """Kind of the job."""
+VERIFY_CRON: Final = "0 4 * * 0"
+"""Sundays at 04:00 UTC."""
 _QUEUE: Final = "operations"
 _SHOWN_PROBLEMS_COUNT: Final = 100
 
 GetChecks = Callable[[], Sequence[IntegrityCheck]]
+GetRepairs = Callable[[], Sequence[RepairStep]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,14 +62,22 @@ class Verification:
     checked_counts: Mapping[str, int]
     report_sha256: str
     """Artifact with all problems."""
+    repairs_count: int = 0
+    """Things that were mended before, where that was asked for."""
+    repairs: tuple[IntegrityRepair, ...] = ()
+    """The first hundred."""
 
 
 def register_verification(
-    engine: JobEngine, database: Database, artifacts: ArtifactStore, checks: GetChecks
+    engine: JobEngine,
+    database: Database,
+    artifacts: ArtifactStore,
+    checks: GetChecks,
+    repairs: GetRepairs = tuple,
 ) -> None:
     """Register the job and its queue. Before the engine starts."""
 
-    async def verify(context: JobContext, _: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    async def verify(context: JobContext, arguments: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
         async def tell(done_count: int, total_count: int, report: IntegrityReport) -> None:
             found = (
                 f"{report.problems_count:,} problems so far" if report.problems_count else "no problem so far"
@@ -67,17 +85,35 @@ def register_verification(
             await context.report_progress(f"Reading everything again, {found}", done_count, total_count)
 
         async def run() -> dict[str, JsonValue]:
+            mended = await repair_everything(repairs()) if arguments.get("is_repairing") else []
             report = await verify_everything(checks(), on_progress=tell)
-            return await _keep(database, artifacts, report)
+            return {**await _keep(database, artifacts, report), **_dump_repairs(mended)}
 
         return await context.step("verify", run)
 
     engine.register_queue(_QUEUE, concurrency=1, worker_concurrency=1)
     engine.register(VERIFY, verify, queue=_QUEUE)
 
+    async def start_by_the_clock(context: JobContext, _: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+        async def start() -> str:
+            project_id = (await get_project(database, "default")).project_id
+            return str((await start_verification(database, context.engine, project_id)).job_id)
 
-async def start_verification(database: Database, engine: JobEngine, project_id: UUID) -> Job:
+        return {"job_id": await context.step("start", start)}
+
+    engine.register_schedule("verify", VERIFY_CRON, start_by_the_clock)
+
+
+async def start_verification(
+    database: Database, engine: JobEngine, project_id: UUID, *, is_repairing: bool = False
+) -> Job:
     """Start a verification, or return the one that waits or runs.
+
+    Args:
+        database: The server's own.
+        engine: Of jobs.
+        project_id: Whose the job is.
+        is_repairing: Whether everything that a recorded digest proves is mended before.
 
     Raises:
         TooManyRequests: Too many jobs wait.
@@ -89,10 +125,10 @@ async def start_verification(database: Database, engine: JobEngine, project_id: 
         return await engine.submit(
             session,
             kind=VERIFY,
-            arguments={},
+            arguments={"is_repairing": is_repairing},
             project_id=project_id,
             key=None,
-            title="Verify everything stored",
+            title="Repair and verify everything stored" if is_repairing else "Verify everything stored",
         )
 
 
@@ -143,8 +179,18 @@ async def _keep(
     return {**shown, "problems": problems[:_SHOWN_PROBLEMS_COUNT], "report_sha256": artifact.sha256}
 
 
+def _dump_repairs(mended: Sequence[IntegrityRepair]) -> dict[str, JsonValue]:
+    shown: list[JsonValue] = [
+        {"code": one.code, "subject": one.subject, "message": one.message}
+        for one in mended[:_SHOWN_PROBLEMS_COUNT]
+    ]
+    return {"repairs_count": len(mended), "repairs": shown}
+
+
 def _read_result(job_id: UUID, finished_at: datetime, result: Mapping[str, JsonValue]) -> Verification:
     problems, checked, count = result["problems"], result["checked_counts"], result["problems_count"]
+    mended = result.get("repairs", [])  # results of earlier releases have none
+    assert isinstance(mended, list)  # noqa: S101 - ours
     assert isinstance(problems, list) and isinstance(checked, dict) and isinstance(count, int)  # noqa: S101 - ours
     return Verification(
         job_id=job_id,
@@ -157,4 +203,10 @@ def _read_result(job_id: UUID, finished_at: datetime, result: Mapping[str, JsonV
         ),
         checked_counts={noun: int(str(value)) for noun, value in checked.items()},
         report_sha256=str(result["report_sha256"]),
+        repairs_count=int(str(result.get("repairs_count", 0))),
+        repairs=tuple(
+            IntegrityRepair(str(one["code"]), str(one["subject"]), str(one["message"]))
+            for one in mended
+            if isinstance(one, dict)
+        ),
     )

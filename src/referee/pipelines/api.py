@@ -20,6 +20,7 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
@@ -33,6 +34,7 @@ from referee.pipelines.models import (
     PipelineRequestModel,
 )
 from referee.pipelines.room import PipelinesRoom
+from referee.pipelines.views import Pipeline
 
 __all__ = ["create_api", "read_pipeline_id"]
 
@@ -50,6 +52,24 @@ async def read_pipeline_id(pipeline_id: str) -> UUID:
 
 
 PipelineId = Annotated[UUID, Depends(read_pipeline_id)]
+
+
+class _Accepted:
+    """Writes the answer to those who had a pipeline accepted: many at once get the same one, written once."""
+
+    def __init__(self) -> None:
+        self._last: tuple[Pipeline, bytes] | None = None
+
+    def write(self, pipeline: Pipeline) -> Response:
+        """Return the answer 202 with a pipeline, as it stood when it was read."""
+        if self._last is None or self._last[0] is not pipeline:
+            self._last = (pipeline, PipelineModel.of(pipeline).model_dump_json().encode())
+        return Response(
+            self._last[1],
+            status_code=202,
+            media_type="application/json",
+            headers={"Location": f"/v1/pipelines/{pipeline.pipeline_id}"},
+        )
 
 
 def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
@@ -99,7 +119,12 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
             page = await queries.list_cells(session, pipeline_id, where=filter, cursor=cursor, limit=limit)
         return answer_page(request, response, page, CellModel.of)
 
-    @router.get("/pipelines/{pipeline_id}/export", tags=["pipelines"], response_class=StreamingResponse)
+    @router.get(
+        "/pipelines/{pipeline_id}/export",
+        tags=["pipelines"],
+        response_class=StreamingResponse,
+        responses=answers_file("application/zip"),
+    )
     async def export_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> StreamingResponse:
         """Send the pipeline with every result and app as a zip file."""
         async with room().database.reading() as session:
@@ -132,28 +157,26 @@ def _add_reads(router: APIRouter, room: GetRoom) -> None:
 
 
 def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
-    @router.post("/pipelines", tags=["pipelines"], status_code=202)
+    answers = _Accepted()
+
+    @router.post("/pipelines", tags=["pipelines"], status_code=202, response_model=PipelineModel)
     async def create_pipeline(
         body: PipelineRequestModel,
         principal: PrincipalParameter,
-        response: Response,
         idempotency_key: IdempotencyKey = None,
-    ) -> PipelineModel:
+    ) -> Response:
         """Accept a pipeline. The answer means that it and every cell are stored and will be carried out."""
         principal.require("write")
         text = body.definition if isinstance(body.definition, str) else json.dumps(body.definition, indent=1)
         request = service.PipelineRequest(definition_text=text, idempotency_key=idempotency_key)
-        pipeline = await service.create_pipeline(room(), engine(), principal.project_id, request)
-        response.headers["Location"] = f"/v1/pipelines/{pipeline.pipeline_id}"
-        return PipelineModel.of(pipeline)
+        return answers.write(await service.create_pipeline(room(), engine(), principal.project_id, request))
 
-    @router.post("/selftest/pipelines", tags=["pipelines"], status_code=202)
+    @router.post("/selftest/pipelines", tags=["pipelines"], status_code=202, response_model=PipelineModel)
     async def create_selftest_pipeline(
         principal: PrincipalParameter,
-        response: Response,
         is_app_run: Annotated[bool, Query(description="Whether the apps are run and met by tools.")] = True,
         idempotency_key: IdempotencyKey = None,
-    ) -> PipelineModel:
+    ) -> Response:
         """Accept a pipeline over four tiny apps of this server's own. ``referee selftest`` asks for it."""
         principal.require("write")
         pipeline = await selftest.create_selftest_pipeline(
@@ -163,8 +186,7 @@ def _add_verbs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
             is_app_run=is_app_run,
             idempotency_key=idempotency_key,
         )
-        response.headers["Location"] = f"/v1/pipelines/{pipeline.pipeline_id}"
-        return PipelineModel.of(pipeline)
+        return answers.write(pipeline)
 
     @router.post("/pipelines/{pipeline_id}/pause", tags=["pipelines"])
     async def pause_pipeline(pipeline_id: PipelineId, principal: PrincipalParameter) -> PipelineModel:

@@ -18,10 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from referee.core.errors import IntegrityError, InvalidInput, PayloadTooLarge
+from referee.core.errors import DamagedInput, IntegrityError, InvalidInput, PayloadTooLarge
 from referee.pipelines.archives import check_entry_name
 
-__all__ = ["ArchiveReader", "UnknownSchema", "check_schema"]
+__all__ = ["ArchiveReader", "UnknownSchema", "check_name", "check_schema"]
 
 SUMS_NAME: Final = "SHA256SUMS"
 MAX_ENTRIES_COUNT: Final = 200_000
@@ -69,12 +69,18 @@ class ArchiveReader:
     Raises:
         InvalidInput: It is no zip file, or one that breaks a rule above.
         PayloadTooLarge: It comes to more than is unpacked.
-        IntegrityError: Names and digests in it do not belong together.
+        DamagedInput: Names and digests in it do not belong together.
     """
 
     def __init__(self, path: Path) -> None:
-        with _explained("the file"):
+        try:
             self._zip = zipfile.ZipFile(path)
+        except _BROKEN as error:
+            raise DamagedInput(
+                "import.damaged",
+                f"The file is no zip file, or is damaged: {str(error)[:200] or type(error).__name__}.",
+                "Choose a file that `referee pipeline export` wrote; copy it again if it was cut.",
+            ) from error
         try:
             self._entries = self._check_entries(path.stat().st_size)
             self.digests = self._read_sums()
@@ -95,7 +101,7 @@ class ArchiveReader:
         """Yield an entry piece by piece. The last one comes only after the digest was compared.
 
         Raises:
-            IntegrityError: It is damaged, or not what ``SHA256SUMS`` says.
+            DamagedInput: It is damaged, or not what ``SHA256SUMS`` says.
         """
         digest, held = hashlib.sha256(), b""
         with _explained(name), self._zip.open(self._entries[name]) as file:
@@ -105,7 +111,7 @@ class ArchiveReader:
                     yield held
                 held = piece
         if digest.hexdigest() != self.digests[name]:
-            raise IntegrityError(
+            raise DamagedInput(
                 "import.altered", f"{name[:200]} is not what its digest says.", "Export the pipeline again."
             )
         yield held
@@ -114,11 +120,11 @@ class ArchiveReader:
         """Return a whole entry.
 
         Raises:
-            IntegrityError: As for ``read_pieces``, or there is none.
+            DamagedInput: As for ``read_pieces``, or there is none.
             PayloadTooLarge: It is larger than a document may be.
         """
         if name not in self.digests:
-            raise IntegrityError(
+            raise DamagedInput(
                 "import.incomplete", f"The archive has no {name}.", "Export the pipeline again."
             )
         self._check_document_size(name)
@@ -128,7 +134,7 @@ class ArchiveReader:
         """Return a whole entry as JSON.
 
         Raises:
-            IntegrityError: As for ``read_document``, or it is not JSON.
+            DamagedInput: As for ``read_document``, or it is not JSON.
         """
         return _parse(self.read_document(name), name)
 
@@ -136,13 +142,13 @@ class ArchiveReader:
         """Yield the JSON of each line of an entry.
 
         Raises:
-            IntegrityError: As for ``read_pieces``, or a line is too long or not JSON.
+            DamagedInput: As for ``read_pieces``, or a line is too long or not JSON.
         """
         rest = b""
         for piece in self.read_pieces(name):
             *lines, rest = (rest + piece).split(b"\n")
             if len(rest) > MAX_DOCUMENT_BYTES:
-                raise IntegrityError("import.line_too_long", f"{name} has a line that does not end.")
+                raise DamagedInput("import.line_too_long", f"{name} has a line that does not end.")
             for line in lines:
                 yield _parse(line, name)
         if rest:
@@ -162,7 +168,7 @@ class ArchiveReader:
                 "import.too_many_entries", f"The archive has more than {MAX_ENTRIES_COUNT:,} entries."
             )
         for info in infos:
-            check_entry_name(info.filename)
+            check_name(info.filename)
             mode = info.external_attr >> 16
             is_file = not info.is_dir() and (stat.S_IFMT(mode) in (0, stat.S_IFREG))
             if not is_file or info.flag_bits & 0x1 or info.compress_type not in _METHODS:
@@ -201,10 +207,10 @@ class ArchiveReader:
         for line in lines:
             match = _SUM.fullmatch(line)
             if match is None or match[2] in sums:
-                raise IntegrityError("import.sums_unreadable", f"{SUMS_NAME} has a line that is no digest.")
+                raise DamagedInput("import.sums_unreadable", f"{SUMS_NAME} has a line that is no digest.")
             sums[match[2]] = match[1]
         if sums.keys() != self._entries.keys() - {SUMS_NAME}:
-            raise IntegrityError(
+            raise DamagedInput(
                 "import.sums_incomplete",
                 f"{SUMS_NAME} does not name the files of the archive, each once.",
                 "Export the pipeline again.",
@@ -212,11 +218,25 @@ class ArchiveReader:
         return sums
 
 
+def check_name(name: str) -> None:
+    """Refuse a name that leads out of the folder it is unpacked in.
+
+    Raises:
+        DamagedInput: It does.
+    """
+    try:
+        check_entry_name(name)
+    except IntegrityError as error:
+        raise DamagedInput(
+            "import.entry_refused", error.message, "Import the file as it was exported."
+        ) from error
+
+
 def _parse(data: bytes, name: str) -> Any:
     try:
         return json.loads(data)
     except (ValueError, RecursionError) as error:
-        raise IntegrityError(
+        raise DamagedInput(
             "import.unreadable",
             f"{name[:200]} is not JSON: {str(error)[:200]}.",
             "Export the pipeline again.",
@@ -228,7 +248,7 @@ def _explained(name: str) -> Iterator[None]:
     try:
         yield
     except _BROKEN as error:
-        raise IntegrityError(
+        raise DamagedInput(
             "import.damaged",
             f"The archive is damaged at {name[:200]}: {str(error)[:200] or type(error).__name__}.",
             "Copy or export it again.",

@@ -2,7 +2,7 @@
 
 ``rows.jsonl`` has a header with its schema, then one line for each row: ``{"table": …, "row": {column: value}}``,
 in an order in which every row stands after those it refers to. Rows keep their ids, so that what manifests promise of
-them holds wherever they are read again.
+them holds wherever they are read again. Models are the exception: they are what the project knows them as by slug.
 
 Carried with the analyses of the cells: those whose results they repeat from the cache. Not carried: jobs, leases,
 decisions and keys, which belong to an installation.
@@ -19,8 +19,13 @@ from uuid import UUID
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.apps import list_record_artifacts
+from referee.core.errors import IntegrityError
+from referee.foundation.store import ArtifactStore
+
 __all__ = [
     "CARRIED_TABLES",
+    "FIRST_ROWS_SCHEMA_VERSION",
     "ROWS_NAME",
     "ROWS_SCHEMA",
     "ROWS_SCHEMA_VERSION",
@@ -33,7 +38,9 @@ __all__ = [
 
 ROWS_NAME: Final = "rows.jsonl"
 ROWS_SCHEMA: Final = "referee-pipeline-rows"
-ROWS_SCHEMA_VERSION: Final = "1.0"
+ROWS_SCHEMA_VERSION: Final = "1.1"
+FIRST_ROWS_SCHEMA_VERSION: Final = "1.0"
+"""Without models, and without what only the records of generations name: their traces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +90,14 @@ CARRIED_TABLES: Final = (
         "row.template_id IN (SELECT template_id FROM analyses WHERE analysis_id = ANY(:analyses)"
         " UNION SELECT template_id FROM generations WHERE app_id = ANY(:apps)) ORDER BY row.created_at",
         refers={"sha256": "artifacts"},
+    ),
+    CarriedTable(
+        "models",
+        ("slug",),
+        "row.project_id = :project_id AND row.slug IN ("
+        "SELECT model FROM cells WHERE pipeline_id = :pipeline_id"
+        " UNION SELECT model FROM generations WHERE app_id = ANY(:apps)) ORDER BY row.slug",
+        is_shared=True,
     ),
     CarriedTable("apps", ("app_id",), "row.app_id = ANY(:apps) ORDER BY row.app_id"),
     CarriedTable(
@@ -245,6 +260,7 @@ WITH named AS (
     UNION SELECT record_sha256 FROM generations WHERE app_id = ANY(:apps)
     UNION SELECT (regexp_matches(calls_json::text, '[0-9a-f]{64}', 'g'))[1]
             FROM generations WHERE app_id = ANY(:apps)
+    UNION SELECT unnest(CAST(:told AS text[]))
     UNION SELECT templates.sha256 FROM templates JOIN analyses USING (template_id) WHERE analysis_id = ANY(:analyses)
     UNION SELECT templates.sha256 FROM templates JOIN generations USING (template_id) WHERE app_id = ANY(:apps)
 )
@@ -256,6 +272,7 @@ SELECT artifacts.sha256 FROM artifacts JOIN named USING (sha256) ORDER BY 1
 class Cone:
     """Everything a pipeline rests on, as ids."""
 
+    project_id: UUID
     pipeline_id: UUID
     analyses: list[UUID]
     """Ended ones of its cells, and those whose results they repeat."""
@@ -274,6 +291,7 @@ class Cone:
             f"SELECT to_jsonb(row){removed}{changes} FROM {table.name} AS row WHERE {table.select}"  # noqa: S608 - our words
         )
         parameters = {
+            "project_id": self.project_id,
             "pipeline_id": self.pipeline_id,
             "analyses": self.analyses,
             "apps": self.apps,
@@ -286,8 +304,14 @@ class Cone:
             yield row
 
 
-async def find_cone(session: AsyncSession, project_id: UUID, pipeline_id: UUID) -> Cone:
-    """Return what a pipeline of a project rests on. In a transaction that sees one state of everything."""
+async def find_cone(
+    session: AsyncSession, artifacts: ArtifactStore, project_id: UUID, pipeline_id: UUID
+) -> Cone:
+    """Return what a pipeline of a project rests on. In a transaction that sees one state of everything.
+
+    Raises:
+        IntegrityError: The record of a generation is not what was written.
+    """
     analyses = await _list_ids(
         session,
         """
@@ -323,9 +347,37 @@ async def find_cone(session: AsyncSession, project_id: UUID, pipeline_id: UUID) 
         project_id=project_id,
         analyses=analyses,
     )
-    parameters = {"pipeline_id": pipeline_id, "analyses": analyses, "apps": apps, "app_runs": app_runs}
-    artifacts = [sha256 for (sha256,) in await session.execute(text(_ARTIFACTS_SQL), parameters)]
-    return Cone(pipeline_id, analyses, apps, app_runs, artifacts)
+    parameters = {
+        "pipeline_id": pipeline_id,
+        "analyses": analyses,
+        "apps": apps,
+        "app_runs": app_runs,
+        "told": await _read_records(session, artifacts, apps),
+    }
+    found = [sha256 for (sha256,) in await session.execute(text(_ARTIFACTS_SQL), parameters)]
+    return Cone(project_id, pipeline_id, analyses, apps, app_runs, found)
+
+
+async def _read_records(session: AsyncSession, artifacts: ArtifactStore, apps: list[UUID]) -> list[str]:
+    """Return the digests that the records of generations name; no column has those of their traces."""
+    records = await session.scalars(
+        text(
+            "SELECT DISTINCT record_sha256 FROM generations"
+            " WHERE app_id = ANY(:apps) AND finished_at IS NOT NULL AND record_sha256 IS NOT NULL"
+        ),
+        {"apps": apps},
+    )
+    told: set[str] = set()
+    for sha256 in records.all():
+        try:
+            told.update(list_record_artifacts(json.loads(await artifacts.read_bytes(sha256))))
+        except ValueError as error:
+            raise IntegrityError(
+                "export.record_unreadable",
+                f"The record {sha256} of a generation cannot be read: {error}.",
+                "Look at `referee verify`.",
+            ) from error
+    return sorted(told)
 
 
 async def _list_ids(session: AsyncSession, statement: str, **parameters: object) -> list[UUID]:

@@ -27,6 +27,7 @@ from referee.apps import (
     get_app,
     get_generation,
     locate_source,
+    look_into_folder,
     note_placeholder,
 )
 from referee.audit import DecisionDraft, DecisionKind, record_decision
@@ -34,6 +35,7 @@ from referee.core.errors import Conflict, InvalidInput, RefereeError, TooManyReq
 from referee.core.findings import JsonValue
 from referee.foundation.jobs import ChildJob, Job, JobContext
 from referee.foundation.web.live import publish
+from referee.pipelines.deciding import record_cell_given_up
 from referee.pipelines.definition import LimitsPart, PipelineDefinition, read_limits
 from referee.pipelines.judging import CellVerdict, judge_cell
 from referee.pipelines.planning import CELL_KEY_PREFIX
@@ -176,8 +178,10 @@ class _CellWork:
             locate_source(app.path, allowed_roots=self._room.settings.source_roots)
         except InvalidInput:
             return False
+        look = await asyncio.to_thread(look_into_folder, app.path)
         async with self._room.database.transaction() as session:
-            found = await note_placeholder(session, app.app_id, app.path)
+            await note_placeholder(session, app.app_id, look)
+            found = look.placeholder
             if found is None:
                 return False
             cell, _ = await self._load_rows(session, is_locked=True)
@@ -316,6 +320,8 @@ async def end_cell(
     word = state.value.replace("_", " ")
     message = f"{describe_cell(cell)} is {word}{f': {reason}' if reason else '.'}"
     await note_event(session, cell.pipeline_id, "cell.ended", message, cell_id=cell.cell_id)
+    if not is_valid and state in (CellState.failed, CellState.partially_completed):
+        await record_cell_given_up(session, cell, reason)
     log.info("cell.ended", cell_id=str(cell.cell_id), state=state.value, is_valid=is_valid)
 
 

@@ -57,15 +57,19 @@ def _write_map(value: Mapping[str, JsonValue], indent: str) -> list[str]:
 
 def _write_list(start: str, values: Sequence[JsonValue], indent: str) -> list[str]:
     line = f"{start} [{', '.join(_write_value(value) for value in values)}]"
-    if len(line) <= _FLOW_CHARACTERS:
+    if not values or len(line) <= _FLOW_CHARACTERS:
         return [line]
     return [start, *(f"{indent}- {_write_value(value)}" for value in values)]
 
 
 def _write_value(value: JsonValue) -> str:
+    """Return a value on one line. YAML takes 1e-05 for a text, and only 1.0e-05 for a number."""
     if isinstance(value, str):
         return _write_text(value)
-    return json.dumps(value, ensure_ascii=False)
+    text = json.dumps(value, ensure_ascii=False)
+    if isinstance(value, float) and "." not in text:
+        return text.replace("e", ".0e")
+    return text
 
 
 def _write_text(text: str) -> str:

@@ -129,7 +129,7 @@ async def _pack_rows(
             rows.write(line)
 
         async with room.database.reading() as session:
-            cone = await find_cone(session, project_id, pipeline_id)
+            cone = await find_cone(session, room.artifacts, project_id, pipeline_id)
             write(dump_header())
             for table in CARRIED_TABLES:
                 async for row in cone.read_rows(session, table):

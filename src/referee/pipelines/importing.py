@@ -15,7 +15,6 @@ import asyncio
 import hashlib
 import itertools
 import json
-import os
 import shutil
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager
@@ -25,26 +24,23 @@ from typing import Any, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import func, select, text
+from sqlalchemy import select, text
 from sqlalchemy.exc import DataError
 from sqlalchemy.exc import IntegrityError as DatabaseIntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.integrity import check_analysis
-from referee.analysis.tables import AnalysisRow, ToolRunRow
+from referee.analysis import check_analysis, count_reported_findings
+from referee.apps import list_record_artifacts
 from referee.core.errors import (
-    IntegrityError,
+    DamagedInput,
     InvalidInput,
     PayloadTooLarge,
-    RefereeError,
-    StorageFull,
 )
-from referee.core.ids import new_id
 from referee.foundation.web.live import publish
-from referee.pipelines.archive_reading import ArchiveReader, UnknownSchema, check_schema
-from referee.pipelines.archives import check_entry_name
+from referee.pipelines.archive_reading import ArchiveReader, UnknownSchema, check_name, check_schema
 from referee.pipelines.carried_rows import ROWS_NAME
 from referee.pipelines.exporting import EXPORT_SCHEMA, EXPORT_SCHEMA_VERSION, read_entry_name
+from referee.pipelines.import_files import put_aside, write_folder
 from referee.pipelines.queries import count_cells, get_pipeline
 from referee.pipelines.room import PipelinesRoom
 from referee.pipelines.row_import import ImportedRows, RowImport, check_rows_header
@@ -61,7 +57,9 @@ KNOWN_SCHEMAS: Final = {
     "referee-manifest": "1.0",
     "referee-source-listing": "1.0",
 }
-MAX_QUARANTINED_COUNT: Final = 10
+_RECORD_SCHEMAS: Final = {"referee-generation": "1.0"}
+_RECORDED: Final = ("generation_id", "app_id", "version", "state", "traceparent")
+"""What a generation and its record both say."""
 _LINES_AT_ONCE: Final = 500
 _SOURCES: Final = "generated/apps/"
 
@@ -93,7 +91,7 @@ async def import_pipeline(room: PipelinesRoom, project_id: UUID, path: Path) -> 
     Raises:
         InvalidInput: It is no exported pipeline, breaks a rule for archives, or has an unknown schema.
         PayloadTooLarge: It is larger than ``max_import_bytes``, or unpacks to too much.
-        IntegrityError: It is damaged, or what it says does not fit together.
+        DamagedInput: It is damaged, or what it says does not fit together.
         Conflict: The pipeline or something of it is here already as another one.
         StorageFull: The disk took no more.
     """
@@ -113,7 +111,7 @@ async def import_pipeline(room: PipelinesRoom, project_id: UUID, path: Path) -> 
     try:
         return await _Import(room, project_id, reader, digest).run()
     except UnknownSchema as error:
-        kept = await asyncio.to_thread(_put_aside, path, room.settings.home / "quarantine", digest, error)
+        kept = await asyncio.to_thread(put_aside, path, room.settings.home / "quarantine", digest, error)
         raise InvalidInput(error.code, error.message, f"{error.hint} {kept}") from error
     finally:
         reader.close()
@@ -153,13 +151,15 @@ class _Import:
             if known is not None:
                 return ImportedPipeline(known, is_new=False)
             lines = self.reader.read_json_lines(ROWS_NAME)
-            check_rows_header(await asyncio.to_thread(next, lines, None))
+            has_records = check_rows_header(await asyncio.to_thread(next, lines, None))
             rows = RowImport(
                 session, self.project_id, _make_key(self.digest), self.digest, self._find_app_path
             )
             while taken := await asyncio.to_thread(_take, lines):
                 await self._store_artifacts(taken)
                 await rows.take(taken)
+            if has_records:
+                await self._check_records(rows)
             pipeline_id = await rows.finish()
             await self._place_results(rows.imported)
             await self._place_sources(rows.imported)
@@ -191,7 +191,7 @@ class _Import:
         for cell in self.reader.read_json_lines("cells.jsonl"):
             folder, app_id = cell.get("source_path"), cell.get("app_id")
             if isinstance(folder, str) and isinstance(app_id, str) and folder.startswith(_SOURCES):
-                check_entry_name(folder)
+                check_name(folder)
                 self._sources[app_id] = folder
                 self._judged[folder] = str(cell.get("analysis_id"))
 
@@ -204,7 +204,7 @@ class _Import:
             sha256 = str(row["sha256"])
             name = self.reader.find_name(sha256)
             if name is None:
-                raise IntegrityError(
+                raise DamagedInput(
                     "import.incomplete",
                     f"The archive has no file with the digest {sha256[:64]}.",
                     "Export the pipeline again.",
@@ -213,7 +213,7 @@ class _Import:
                 self.reader.read_pieces(name), str(row["media_type"])
             )
             if (artifact.sha256, artifact.size_bytes) != (sha256, row["size_bytes"]):
-                raise IntegrityError(
+                raise DamagedInput(
                     "import.altered", f"{name[:200]} is not what its row says.", "Export the pipeline again."
                 )
 
@@ -243,7 +243,7 @@ class _Import:
             listed = {} if listing is None else await asyncio.to_thread(self.reader.read_json, listing)
             expected = {file["path"]: file["sha256"] for file in listed.get("files", ())}
             if {path: self.reader.digests[name] for path, name in entries.items()} != expected:
-                raise IntegrityError(
+                raise DamagedInput(
                     "import.source_differs",
                     f"{folder[:200]} is not the source that its analysis judged.",
                     "Export the pipeline again.",
@@ -253,7 +253,25 @@ class _Import:
     async def _place(self, folder: Path, files: dict[str, str]) -> None:
         """Write entries into a folder of what this import brings, all at once."""
         self._placed.append(folder)
-        await asyncio.to_thread(_write_folder, self.reader, folder, files)
+        await asyncio.to_thread(write_folder, self.reader, folder, files)
+
+    async def _check_records(self, rows: RowImport) -> None:
+        """Compare each generation with its record, and look whether all that the record names came along."""
+        for row in rows.imported.generations:
+            where = f"the record of the generation {str(row['generation_id'])[:36]}"
+            record = json.loads(await self.room.artifacts.read_bytes(str(row["record_sha256"])))
+            check_schema(record, where, _RECORD_SCHEMAS)
+            named = list_record_artifacts(record)
+            if any(str(record.get(name)) != str(row[name]) for name in _RECORDED):
+                raise DamagedInput(
+                    "import.altered", f"{where.capitalize()} is of another one.", "Export the pipeline again."
+                )
+            if not all(rows.has_artifact(sha256) for sha256 in named):
+                raise DamagedInput(
+                    "import.incomplete",
+                    f"The archive has not all that {where} names.",
+                    "Export the pipeline again.",
+                )
 
     async def _check(self, session: AsyncSession, pipeline_id: UUID, imported: ImportedRows) -> None:
         """Compare what is here now with what manifests and the exported counts say."""
@@ -261,31 +279,29 @@ class _Import:
             document = json.loads(await self.room.artifacts.read_bytes(sha256))
             check_schema(document, f"the manifest {sha256}", KNOWN_SCHEMAS)
         for analysis_id in imported.analysis_states:
-            row = await session.get(AnalysisRow, UUID(analysis_id), populate_existing=True)
-            assert row is not None  # noqa: S101 - it was put in by this transaction
-            async for problem in check_analysis(session, self.room.analysis, row):
-                raise IntegrityError(
+            async for problem in check_analysis(session, self.room.analysis, UUID(analysis_id)):
+                raise DamagedInput(
                     "import.altered",
                     f"{problem.subject}: {problem.message}",
                     "It was altered before or after its export; look at `referee verify` where it comes from.",
                 )
         counts = (await count_cells(session, [pipeline_id]))[pipeline_id]
-        findings_count = await session.scalar(
-            select(func.coalesce(func.sum(ToolRunRow.findings_count), 0))
-            .select_from(CellRow)
-            .join(ToolRunRow, ToolRunRow.analysis_id == CellRow.analysis_id)
-            .where(CellRow.pipeline_id == pipeline_id)
+        judged = await session.scalars(
+            select(CellRow.analysis_id).where(
+                CellRow.pipeline_id == pipeline_id, CellRow.analysis_id.is_not(None)
+            )
         )
+        findings_count = await count_reported_findings(session, judged.all())
         here = {
             "cells_count": counts.total_count,
             "valid_cells_count": counts.valid_count,
             "ended_cells_count": counts.ended_count,
-            "findings_count": int(findings_count or 0),
+            "findings_count": findings_count,
             "rows_count": imported.rows_count,
         }
         for name, count in here.items():
             if self._statistics.get(name) != count:
-                raise IntegrityError(
+                raise DamagedInput(
                     "import.counts_differ",
                     f"The file says {name} {str(self._statistics.get(name))[:40]}, and its rows come to {count}.",
                     "Export the pipeline again.",
@@ -301,7 +317,7 @@ class _Import:
                 shutil.rmtree(folder, ignore_errors=True)
             if isinstance(error, _MISFITS):
                 log.warning("pipeline.import_refused", digest=self.digest, error=repr(error)[:500])
-                raise IntegrityError(
+                raise DamagedInput(
                     "import.rows_broken",
                     "The file has values that do not fit where they stand.",
                     "Export the pipeline again; the log has the details.",
@@ -340,50 +356,3 @@ def _is_document(name: str) -> bool:
         return False
     inside = parts[4:]
     return inside == ["listing.json"] or (inside[0] == "files" and inside[1:2] != ["sarif"])
-
-
-def _write_folder(reader: ArchiveReader, folder: Path, files: dict[str, str]) -> None:
-    """Write beside the folder, then put it in its place. Blocking.
-
-    Raises:
-        StorageFull: The disk took no more, or a name is none here.
-    """
-    staging = folder.parent / f".{folder.name}-{new_id().hex}"
-    try:
-        staging.mkdir(parents=True)
-        for name, entry in files.items():
-            path = staging / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with path.open("xb") as file:
-                for piece in reader.read_pieces(entry):
-                    file.write(piece)
-                file.flush()
-                os.fsync(file.fileno())
-        if folder.exists():  # an earlier try got this far and then died before its commit
-            shutil.rmtree(folder)
-        staging.rename(folder)
-        descriptor = os.open(folder.parent, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-    except OSError as error:
-        raise StorageFull(
-            "import.files_not_written",
-            f"The files of the pipeline could not be written: {error.strerror or error}.",
-            "Free space or correct the permissions of the home, then import it again.",
-        ) from error
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-
-
-def _put_aside(path: Path, folder: Path, digest: str, error: RefereeError) -> str:
-    """Keep a file that cannot be read with the reason, and say where. Blocking."""
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    kept = folder / f"{digest}.zip"
-    if not kept.exists():
-        if len(list(folder.glob("*.zip"))) >= MAX_QUARANTINED_COUNT:
-            return f"It was not kept: {MAX_QUARANTINED_COUNT} files wait in {folder} already."
-        shutil.copyfile(path, kept)
-    kept.with_suffix(".txt").write_text(f"{error.code}: {error.message}\n")
-    return f"It is kept as {kept}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
@@ -14,7 +15,7 @@ from uuid import UUID
 from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.apps import App, find_template, import_apps, list_named_apps
+from referee.apps import App, AppFolder, find_template, import_apps, list_named_apps, read_app_folder
 from referee.core.errors import InvalidInput
 from referee.core.ids import new_id
 from referee.pipelines.definition import ExistingPart, GeneratePart, PipelineDefinition
@@ -28,6 +29,7 @@ __all__ = [
     "plan_existing",
     "plan_generated",
     "read_app_name",
+    "read_existing_folder",
 ]
 
 MAX_CELLS_COUNT: Final = 100_000
@@ -116,12 +118,26 @@ def plan_existing(apps: Sequence[App], part: ExistingPart) -> list[CellPlan]:
     ]
 
 
+async def read_existing_folder(
+    definition: PipelineDefinition, *, allowed_roots: Sequence[Path]
+) -> AppFolder | None:
+    """Read the folder of apps that a definition names; None when it names none. Not within a transaction.
+
+    Raises:
+        InvalidInput: It holds no app, or may not be read.
+    """
+    part = definition.existing
+    if part is None or part.folder is None:
+        return None
+    return await asyncio.to_thread(read_app_folder, part.folder, allowed_roots=allowed_roots)
+
+
 async def find_existing_apps(
     session: AsyncSession,
     project_id: UUID,
     part: ExistingPart,
+    folder: AppFolder | None,
     *,
-    allowed_roots: Sequence[Path],
     left_out: list[str] | None = None,
 ) -> list[App]:
     """Return the apps that a definition names, then those of its folder, which become known by that.
@@ -130,15 +146,15 @@ async def find_existing_apps(
         session: In a transaction.
         project_id: Whose.
         part: Of the definition.
-        allowed_roots: Folders below which paths may lie; empty allows any.
+        folder: Its folder as ``read_existing_folder`` read it.
         left_out: Takes what of the folder is no app, one sentence each.
 
     Raises:
-        InvalidInput: One is not known, or the folder holds none or may not be read.
+        InvalidInput: One is not known.
     """
     apps = await _find_named_apps(session, project_id, part)
-    if part.folder is not None:
-        imported = await import_apps(session, project_id, part.folder, allowed_roots=allowed_roots)
+    if folder is not None:
+        imported = await import_apps(session, project_id, folder)
         if left_out is not None:
             left_out += [f"{one.path}: {one.reason}" for one in imported.left_out]
         known = {app.app_id for app in apps}

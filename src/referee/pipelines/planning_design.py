@@ -10,9 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from math import sqrt
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from referee.foundation.statistics import Spread, compute_detectable_difference, estimate_spread
+if TYPE_CHECKING:
+    from referee.foundation.statistics import Spread
 
 __all__ = ["DesignEstimate", "Pilot", "estimate_design", "pool_spread"]
 
@@ -91,6 +92,11 @@ def estimate_design(
             unit,
             f"With fewer than two {unit_word}s on which all models are seen, no difference can be told from chance.",
         )
+    from referee.foundation.statistics import (  # noqa: PLC0415 - loads NumPy
+        Spread,
+        compute_detectable_difference,
+    )
+
     spread = Spread(template_sd=1.0, repeat_sd=0.0) if pilot is None else pilot.spread
     found = compute_detectable_difference(
         templates_count, repeats_count, spread, level=LEVEL, power=POWER, comparisons_count=comparisons_count
@@ -129,6 +135,8 @@ def pool_spread(scores: Scores) -> tuple[Spread, int, int] | None:
 
     The variances of the pairs are averaged; only templates that all models have count.
     """
+    from referee.foundation.statistics import Spread, estimate_spread  # noqa: PLC0415 - loads NumPy
+
     models = sorted(scores)[:_MAX_PILOT_MODELS]
     if len(models) < 2:
         return None

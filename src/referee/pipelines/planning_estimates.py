@@ -11,9 +11,7 @@ from uuid import UUID
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis import plan_runs
-from referee.analysis.tables import AnalysisRow, ToolRunRow
-from referee.core.vocabulary import Outcome
+from referee.analysis import count_succeeded_findings, plan_runs, read_tool_times
 from referee.pipelines.definition import PipelineDefinition
 from referee.pipelines.planning import compute_parameters_digest
 from referee.pipelines.planning_design import Pilot, pool_spread
@@ -24,8 +22,6 @@ __all__ = ["TimeEstimate", "expect_time", "read_pilot"]
 _CELLS_COUNT: Final = 200
 """That ended last."""
 _FEWEST_CELLS_COUNT: Final = 3
-_TOOL_RUNS_COUNT: Final = 1_000
-"""That ended last."""
 _PILOT_CELLS_COUNT: Final = 5_000
 _PILOTS_COUNT: Final = 5
 """Pipelines looked at, newest first, until one has enough results."""
@@ -98,30 +94,13 @@ async def _expect_from_tool_runs(
 ) -> TimeEstimate | None:
     """Return how long it takes by earlier runs of each tool; None when one of them never ran here."""
     tools = [run.tool for run in plan_runs(definition.analysis.build_request("."))]
-    last = (
-        select(ToolRunRow.tool, ToolRunRow.duration_ms)
-        .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
-        .where(
-            AnalysisRow.project_id == project_id,
-            ToolRunRow.tool.in_(tools),
-            ToolRunRow.outcome == Outcome.succeeded.value,
-            ToolRunRow.cached_from_tool_run_id.is_(None),
-            ToolRunRow.duration_ms.is_not(None),
-        )
-        .order_by(ToolRunRow.finished_at.desc())
-        .limit(_TOOL_RUNS_COUNT)
-        .subquery()
-    )
-    rows = await session.execute(
-        select(last.c.tool, func.avg(last.c.duration_ms), func.count()).group_by(last.c.tool)
-    )
-    means_ms = {tool: (float(mean_ms), count) for tool, mean_ms, count in rows}
-    if set(tools) - means_ms.keys():
+    times = await read_tool_times(session, project_id, tools)
+    if set(tools) - times.keys():
         return None
-    runs_count = sum(count for _, count in means_ms.values())
+    runs_count = sum(time.runs_count for time in times.values())
     rounds = ceil(cells_count / definition.limits.cells_at_once)
     return TimeEstimate(
-        seconds=sum(mean_ms for mean_ms, _ in means_ms.values()) / 1_000 * rounds,
+        seconds=sum(time.mean_ms for time in times.values()) / 1_000 * rounds,
         reason=f"If tools take as long as in {runs_count:,} earlier runs, one after another, "
         f"{definition.limits.cells_at_once} cells at once; starting apps is not in it.",
         cells_count=0,
@@ -159,22 +138,24 @@ async def _read_scores(
     session: AsyncSession, pipeline_id: UUID, kind: str, digest: str
 ) -> Mapping[str, Mapping[str, list[float]]]:
     """Return the findings of every valid cell by model and what pairs it: its template, else its number."""
-    rows = await session.execute(
-        select(CellRow.model, CellRow.template, CellRow.number, func.sum(ToolRunRow.findings_count))
-        .join(ToolRunRow, ToolRunRow.analysis_id == CellRow.analysis_id)
-        .where(
-            CellRow.pipeline_id == pipeline_id,
-            CellRow.is_valid,
-            CellRow.analysis_kind == kind,
-            CellRow.parameters_digest == digest,
-            ToolRunRow.outcome == Outcome.succeeded.value,
+    rows = (
+        await session.execute(
+            select(CellRow.model, CellRow.template, CellRow.number, CellRow.analysis_id)
+            .where(
+                CellRow.pipeline_id == pipeline_id,
+                CellRow.is_valid,
+                CellRow.analysis_kind == kind,
+                CellRow.parameters_digest == digest,
+                CellRow.analysis_id.is_not(None),
+            )
+            .order_by(CellRow.position)
+            .limit(_PILOT_CELLS_COUNT)
         )
-        .group_by(CellRow.cell_id)
-        .order_by(CellRow.position)
-        .limit(_PILOT_CELLS_COUNT)
-    )
+    ).all()
+    counts = await count_succeeded_findings(session, [row.analysis_id for row in rows if row.analysis_id])
     scores: dict[str, dict[str, list[float]]] = {}
-    for model, template, number, findings_count in rows:
-        key = template or f"app{number}"
-        scores.setdefault(model, {}).setdefault(key, []).append(float(findings_count or 0))
+    for model, template, number, analysis_id in rows:
+        if analysis_id is not None and analysis_id in counts:
+            key = template or f"app{number}"
+            scores.setdefault(model, {}).setdefault(key, []).append(float(counts[analysis_id]))
     return scores

@@ -15,11 +15,17 @@ from uuid import UUID
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis import plan_runs
-from referee.apps import App
+from referee.apps import App, AppFolder
 from referee.apps.generation.expectations import GenerationCost, expect_cost
 from referee.apps.roots import check_roots
 from referee.pipelines.definition import PipelineDefinition, parse_definition
-from referee.pipelines.planning import CellPlan, find_existing_apps, plan_existing, plan_generated
+from referee.pipelines.planning import (
+    CellPlan,
+    find_existing_apps,
+    plan_existing,
+    plan_generated,
+    read_existing_folder,
+)
 from referee.pipelines.planning_design import DesignEstimate, estimate_design
 from referee.pipelines.planning_estimates import TimeEstimate, expect_time, read_pilot
 from referee.pipelines.room import PipelinesRoom
@@ -81,10 +87,11 @@ async def preview_pipeline(room: PipelinesRoom, project_id: UUID, definition_tex
     definition = parse_definition(definition_text)
     if definition.existing is not None:
         check_roots(room.settings)
+    folder = await read_existing_folder(definition, allowed_roots=room.settings.source_roots)
     async with room.database.transaction() as session:
         undone = await session.begin_nested()
         left_out: list[str] = []
-        plans, apps = await _plan(room, session, project_id, definition, left_out)
+        plans, apps = await _plan(session, project_id, definition, folder, left_out)
         await undone.rollback()
         cost = await _expect_cost(session, project_id, definition, plans)
         time = await expect_time(session, project_id, definition, len(plans))
@@ -129,19 +136,17 @@ async def preview_pipeline(room: PipelinesRoom, project_id: UUID, definition_tex
 
 
 async def _plan(
-    room: PipelinesRoom,
     session: AsyncSession,
     project_id: UUID,
     definition: PipelineDefinition,
+    folder: AppFolder | None,
     left_out: list[str],
 ) -> tuple[list[CellPlan], Sequence[App]]:
     if definition.generate is not None:
         return await plan_generated(session, project_id, definition.generate), ()
     existing = definition.existing
     assert existing is not None  # noqa: S101 - a definition has one of the two
-    apps = await find_existing_apps(
-        session, project_id, existing, allowed_roots=room.settings.source_roots, left_out=left_out
-    )
+    apps = await find_existing_apps(session, project_id, existing, folder, left_out=left_out)
     return plan_existing(apps, existing), apps
 
 

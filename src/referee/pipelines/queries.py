@@ -24,6 +24,7 @@ __all__ = [
     "count_cells",
     "count_event_kinds",
     "count_pipelines",
+    "find_event_message",
     "get_cell",
     "get_pipeline",
     "list_cells",
@@ -228,6 +229,17 @@ async def list_events(
     kept = rows[:limit]
     next_cursor = encode_cursor("pipeline_events", [kept[-1][0].event_id]) if len(rows) > limit else None
     return Page(tuple(_view_event(row, analysis) for row, analysis in kept), total_count, limit, next_cursor)
+
+
+async def find_event_message(session: AsyncSession, pipeline_id: UUID, kind: str) -> str | None:
+    """Return what the first event of a kind says; None when there is none."""
+    message: str | None = await session.scalar(
+        select(PipelineEventRow.message)
+        .where(PipelineEventRow.pipeline_id == pipeline_id, PipelineEventRow.kind == kind)
+        .order_by(PipelineEventRow.event_id)
+        .limit(1)
+    )
+    return message
 
 
 async def count_event_kinds(

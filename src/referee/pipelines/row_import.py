@@ -10,17 +10,21 @@ import json
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Final
 from uuid import UUID
 
 from sqlalchemy import text
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.core.errors import Conflict, IntegrityError
+from referee.apps import make_model_slug
+from referee.core.errors import Conflict, DamagedInput
+from referee.core.ids import new_id
 from referee.foundation.store import Base
 from referee.pipelines.archive_reading import UnknownSchema, check_schema
 from referee.pipelines.carried_rows import (
     CARRIED_TABLES,
+    FIRST_ROWS_SCHEMA_VERSION,
     ROWS_NAME,
     ROWS_SCHEMA,
     ROWS_SCHEMA_VERSION,
@@ -45,16 +49,26 @@ _ENDED: Final = frozenset({"completed", "partially_completed", "failed", "cancel
 _RESULTS_PATH: Final = re.compile(
     r"[A-Za-z0-9_][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*/task_[0-9a-f]{32}"
 )
+MAX_MODEL_CHARACTERS: Final = 200
+"""As for lists of models."""
 _SAFE_URL: Final = re.compile(r"https?://", re.IGNORECASE)
 
 
-def check_rows_header(header: object) -> None:
+def check_rows_header(header: object) -> bool:
     """Refuse rows of an unknown schema.
+
+    Returns:
+        Whether all that records of generations name is carried too, as it is since version 1.1.
 
     Raises:
         UnknownSchema: They are.
     """
+    version = header.get("schema_version") if isinstance(header, dict) else None
+    if version == FIRST_ROWS_SCHEMA_VERSION:
+        check_schema(header, ROWS_NAME, {ROWS_SCHEMA: FIRST_ROWS_SCHEMA_VERSION})
+        return False
     check_schema(header, ROWS_NAME, {ROWS_SCHEMA: ROWS_SCHEMA_VERSION})
+    return True
 
 
 @dataclass(slots=True)
@@ -74,6 +88,8 @@ class ImportedRows:
     """Id of an analysis → digest of its source listing."""
     manifests: list[str] = field(default_factory=list)
     """Digests of manifests."""
+    generations: list[dict[str, Any]] = field(default_factory=list)
+    """Rows of generations that have a record."""
 
 
 @dataclass(slots=True)
@@ -108,7 +124,7 @@ class RowImport:
 
         Raises:
             UnknownSchema: A table or column is not known here.
-            IntegrityError: A line is no row, out of order, or refers to what is not in the archive.
+            DamagedInput: A line is no row, out of order, or refers to what is not in the archive.
             Conflict: Something is here already as another one's.
         """
         groups: dict[str, list[dict[str, Any]]] = {}
@@ -119,6 +135,10 @@ class RowImport:
         for name, rows in groups.items():
             await self._insert(_TABLES[name], rows)
 
+    def has_artifact(self, sha256: str) -> bool:
+        """Whether an artifact is among the rows."""
+        return sha256 in self._keys["artifacts"]
+
     async def finish(self) -> UUID:
         """Give the analyses the states they ended in; the database asks for their manifests now.
 
@@ -126,7 +146,7 @@ class RowImport:
             The pipeline.
 
         Raises:
-            IntegrityError: There was no pipeline among the rows.
+            DamagedInput: There was no pipeline among the rows.
         """
         states = self.imported.analysis_states
         for state in sorted(set(states.values())):
@@ -135,7 +155,7 @@ class RowImport:
                 {"state": state, "ids": [one for one, ended in states.items() if ended == state]},
             )
         if self.imported.pipeline_id is None:
-            raise IntegrityError("import.incomplete", f"{ROWS_NAME} has no pipeline.", "Export it again.")
+            raise DamagedInput("import.incomplete", f"{ROWS_NAME} has no pipeline.", "Export it again.")
         return self.imported.pipeline_id
 
     def _read_line(self, line: Any) -> tuple[CarriedTable, dict[str, Any]]:
@@ -243,6 +263,9 @@ class RowImport:
             row["path"] = self.find_app_path(str(row["app_id"]))
         elif table.name in ("rules", "occurrences") and not _SAFE_URL.match(str(row.get("help_url") or "")):
             row["help_url"] = None
+        elif table.name == "models":
+            _check_model(row)
+            row["model_id"] = str(new_id())
         elif table.name == "analyses":
             self._adapt_analysis(row)
         elif table.name == "pipelines":
@@ -283,6 +306,8 @@ class RowImport:
             raise _taken(table.name)
         if table.name == "findings":
             self._new_findings |= new
+        elif table.name == "generations":
+            imported.generations += [dict(row) for row in rows if row["record_sha256"] is not None]
         elif table.name == "manifests":
             imported.manifests += [str(row["sha256"]) for row in rows]
         elif table.name == "analyses":
@@ -298,8 +323,22 @@ class RowImport:
                     files[str(row["name"]).removeprefix("files/")] = str(row["sha256"])
 
 
-def _broken(what: str) -> IntegrityError:
-    return IntegrityError(
+def _check_model(row: Mapping[str, Any]) -> None:
+    """Refuse a model that a list of models could not have brought: its slug becomes the name of a folder."""
+    slug, prices = row["slug"], (row["input_usd_per_mtok"], row["output_usd_per_mtok"])
+    texts = (slug, row["name"], row["provider"], row["model_name"], row["source"])
+    if not all(
+        isinstance(one, str) and one.isprintable() and len(one) <= MAX_MODEL_CHARACTERS for one in texts
+    ):
+        raise _broken("a model has a name that is none")
+    if not slug or make_model_slug(slug) != slug:
+        raise _broken("the slug of a model cannot be a folder's name")
+    if not all(one is None or (isinstance(one, int | float) and isfinite(one)) for one in prices):
+        raise _broken("a price of a model is no number")
+
+
+def _broken(what: str) -> DamagedInput:
+    return DamagedInput(
         "import.rows_broken", f"{ROWS_NAME} cannot be read: {what}.", "Export the pipeline again."
     )
 

@@ -75,6 +75,7 @@ def run_command(
             text = await _find_text(session, project_id, given, preset)
         request = PipelineRequest(definition_text=text, idempotency_key=key)
         pipeline = await create_pipeline(application.pipelines, application.engine, project_id, request)
+        await _print_left_out(application, pipeline)
         if not is_awaited:
             return pipeline
         ended = await follow_pipeline(
@@ -223,6 +224,18 @@ async def _find_text(session: AsyncSession, project_id: UUID, given: str | None,
             "Name a FILE, --folder FOLDER or --preset NAME; `referee pipeline example` prints a file.",
         )
     return default.definition_text
+
+
+async def _print_left_out(application: PipelineApplication, pipeline: Pipeline) -> None:
+    """Name what of the folder is no app."""
+    from referee.foundation.web.formats import show_text
+    from referee.pipelines.queries import find_event_message
+    from referee.pipelines.service import LEFT_OUT
+
+    async with application.database.reading() as session:
+        message = await find_event_message(session, pipeline.pipeline_id, LEFT_OUT)
+    for line in (message or "").splitlines():
+        typer.echo(show_text(line), err=True)
 
 
 async def _print_holes(application: PipelineApplication, pipeline: Pipeline) -> None:

@@ -17,12 +17,14 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.analysis import cancel_analysis
+from referee.apps import AppFolder
 from referee.apps.roots import check_roots
 from referee.core.errors import Conflict, InvalidInput, NotFound
 from referee.core.ids import new_id
 from referee.foundation.jobs import JobEngine
 from referee.foundation.store import Artifact, record_artifacts
 from referee.foundation.web.live import publish
+from referee.pipelines.deciding import record_request
 from referee.pipelines.definition import (
     GeneratePart,
     PipelineDefinition,
@@ -36,6 +38,7 @@ from referee.pipelines.planning import (
     find_existing_apps,
     plan_existing,
     plan_generated,
+    read_existing_folder,
 )
 from referee.pipelines.queries import count_cells, get_pipeline
 from referee.pipelines.room import PipelinesRoom
@@ -45,6 +48,7 @@ from referee.pipelines.views import Pipeline
 
 __all__ = [
     "DRIVE",
+    "LEFT_OUT",
     "PipelineRequest",
     "cancel_pipeline",
     "create_pipeline",
@@ -59,6 +63,10 @@ __all__ = [
 
 DRIVE = "pipelines.drive"
 """Kind of the job that sets one cell after another going."""
+LEFT_OUT = "pipeline.left_out"
+"""Kind of the event that names what of the folder is no app."""
+_LEFT_OUT_COUNT = 20
+"""That are named; ``referee app import`` names more."""
 
 log = structlog.get_logger("referee.pipelines")
 
@@ -134,24 +142,32 @@ async def _create(
         check_roots(room.settings)
     data = request.definition_text.encode()
     artifact = await room.artifacts.put_bytes(data, "application/yaml")
+    folder = await read_existing_folder(definition, allowed_roots=room.settings.source_roots)
     async with room.database.transaction() as session:
         pipeline_id = await _insert(session, project_id, request, definition, artifact)
         if pipeline_id is None:  # another process was quicker
             known = await _find_by_key(session, project_id, request)
             assert known is not None  # noqa: S101 - the unique key says so
             return known
-        plans = await plan_cells(room, session, project_id, definition)
+        left_out: list[str] = []
+        plans = await plan_cells(session, project_id, definition, folder, left_out)
         await ensure_cells(session, pipeline_id, definition, plans)
         await note_event(session, pipeline_id, "pipeline.accepted", f"Accepted with {_cells(len(plans))}.")
+        if left_out:
+            await note_event(session, pipeline_id, LEFT_OUT, _describe_left_out(left_out))
         await start_drive(session, engine, project_id, pipeline_id)
         await publish(session, "pipelines", {"pipeline_id": str(pipeline_id)}, project_id=project_id)
         return await get_pipeline(session, project_id, pipeline_id)
 
 
 async def plan_cells(
-    room: PipelinesRoom, session: AsyncSession, project_id: UUID, definition: PipelineDefinition
+    session: AsyncSession,
+    project_id: UUID,
+    definition: PipelineDefinition,
+    folder: AppFolder | None,
+    left_out: list[str] | None = None,
 ) -> list[CellPlan]:
-    """Return the cells that a definition stands for.
+    """Return the cells that a definition stands for; ``left_out`` takes what of its folder is no app.
 
     Raises:
         InvalidInput: A template or an app is not known, or there are too many.
@@ -160,7 +176,7 @@ async def plan_cells(
         return await plan_generated(session, project_id, definition.generate)
     existing = definition.existing
     assert existing is not None  # noqa: S101 - a definition has one of the two
-    apps = await find_existing_apps(session, project_id, existing, allowed_roots=room.settings.source_roots)
+    apps = await find_existing_apps(session, project_id, existing, folder, left_out=left_out)
     return plan_existing(apps, existing)
 
 
@@ -178,6 +194,7 @@ async def pause_pipeline(room: PipelinesRoom, project_id: UUID, pipeline_id: UUI
         await _set_state(
             session, row, PipelineState.paused, "It was paused; cells at work come to their end."
         )
+        await record_request(session, row, "pause", "A person paused it.")
         return await get_pipeline(session, project_id, pipeline_id)
 
 
@@ -195,6 +212,7 @@ async def resume_pipeline(
         if row.state != PipelineState.paused.value:
             raise _wrong_state(row, "only a paused one can be resumed")
         await _set_state(session, row, PipelineState.queued, "It was resumed.")
+        await record_request(session, row, "resume", "A person had it go on.")
         await start_drive(session, engine, project_id, pipeline_id)
         return await get_pipeline(session, project_id, pipeline_id)
 
@@ -213,6 +231,7 @@ async def cancel_pipeline(
         if PipelineState(row.state).is_ended:
             raise _wrong_state(row, "there is nothing to cancel")
         await _set_state(session, row, PipelineState.cancelled, "It was cancelled.")
+        await record_request(session, row, "cancel", "A person cancelled it.")
     await stop_cells(room, engine, project_id, pipeline_id)
     async with room.database.reading() as session:
         return await get_pipeline(session, project_id, pipeline_id)
@@ -318,7 +337,7 @@ async def extend_pipeline(
         extended = _extend(definition, definition.generate, models, templates)
         before = (await count_cells(session, [pipeline_id]))[pipeline_id].total_count
         await ensure_cells(
-            session, pipeline_id, extended, await plan_cells(room, session, project_id, extended)
+            session, pipeline_id, extended, await plan_cells(session, project_id, extended, None)
         )
         after = (await count_cells(session, [pipeline_id]))[pipeline_id].total_count
         row.definition_json = extended.model_dump(mode="json")
@@ -471,3 +490,9 @@ def _wrong_state(row: PipelineRow, why: str) -> Conflict:
 
 def _cells(count: int) -> str:
     return "1 cell" if count == 1 else f"{count:,} cells"
+
+
+def _describe_left_out(left_out: Sequence[str]) -> str:
+    more = len(left_out) - _LEFT_OUT_COUNT
+    rest = f"\nand {more:,} more" if more > 0 else ""
+    return f"Left out of the folder, {len(left_out):,}:\n" + "\n".join(left_out[:_LEFT_OUT_COUNT]) + rest

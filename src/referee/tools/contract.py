@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from referee.foundation.llm import LlmClient
 
 __all__ = [
+    "FiledStreams",
     "InstallKit",
     "Installation",
     "Parameter",
@@ -43,6 +44,7 @@ __all__ = [
     "RawOutput",
     "RunKit",
     "RunningApp",
+    "StreamFile",
     "SubjectNeed",
     "Tool",
     "ToolDescription",
@@ -160,6 +162,23 @@ class PiecewiseStreams(Protocol):
 
     def read_pieces(self, name: str) -> Iterator[bytes]:
         """Yield a stream in pieces. Blocking."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamFile:
+    """A file that holds one stream and nothing else, is on disk, and is not written any more."""
+
+    path: Path
+    sha256: str
+    size_bytes: int
+
+
+@runtime_checkable
+class FiledStreams(Protocol):
+    """What a mapping of streams can do besides when some lie in files of their own."""
+
+    def find_file(self, name: str) -> StreamFile | None:
+        """Return the file of a stream; None when it has none of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

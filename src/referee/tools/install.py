@@ -53,6 +53,7 @@ class ToolInstaller:
         advisories_dir: Folder of the advisory store, handed to tools that match dependencies.
         install_timeout_s: Longest time for one installation, waiting for another process included. Seconds.
         environment: Environment variables of the user, for the package clients only.
+        can_install: False: only answer with what is there already.
     """
 
     def __init__(
@@ -62,11 +63,13 @@ class ToolInstaller:
         advisories_dir: Path,
         install_timeout_s: float = 900,
         environment: Mapping[str, str] | None = None,
+        can_install: bool = True,
     ) -> None:
         self._tools_dir = tools_dir.absolute()
         self._advisories_dir = advisories_dir
         self._timeout_s = install_timeout_s
         self._environment = dict(os.environ if environment is None else environment)
+        self._can_install = can_install
 
     @property
     def advisories_dir(self) -> Path:
@@ -189,6 +192,8 @@ class ToolInstaller:
     @contextlib.asynccontextmanager
     async def _installing(self, tool: str, root: Path) -> AsyncIterator[Path | None]:
         """Yield an empty folder that becomes ``root``, or None when another process has just made it."""
+        if not self._can_install:
+            raise Unavailable("tools.not_installed", f"{tool} is not installed here.", tool=tool)
         try:
             async with asyncio.timeout(self._timeout_s):
                 async with staging_folder(root) as staging:

@@ -10,9 +10,17 @@ from typing import TYPE_CHECKING
 from referee.core.doors import open_door
 
 if TYPE_CHECKING:
+    from referee.traces.charting import (
+        BUCKETINGS,
+        CHART_FUNCTIONS,
+        CHART_METRICS,
+        ChartData,
+        ChartQuery,
+        compute_chart,
+    )
     from referee.traces.event_filters import EventFilter, parse_event_filters
     from referee.traces.events import Event, render_event
-    from referee.traces.room import TracesRoom, open_traces
+    from referee.traces.room import TracesRoom, estimate_cost, open_traces
     from referee.traces.service import (
         EventPage,
         create_events,
@@ -25,11 +33,18 @@ if TYPE_CHECKING:
     )
 
 __all__ = [
+    "BUCKETINGS",
+    "CHART_FUNCTIONS",
+    "CHART_METRICS",
+    "ChartData",
+    "ChartQuery",
     "Event",
     "EventFilter",
     "EventPage",
     "TracesRoom",
+    "compute_chart",
     "create_events",
+    "estimate_cost",
     "get_event",
     "list_events",
     "list_events_by_id",
@@ -44,9 +59,17 @@ __all__ = [
 __getattr__ = open_door(
     __name__,
     {
+        "charting": (
+            "BUCKETINGS",
+            "CHART_FUNCTIONS",
+            "CHART_METRICS",
+            "ChartData",
+            "ChartQuery",
+            "compute_chart",
+        ),
         "event_filters": ("EventFilter", "parse_event_filters"),
         "events": ("Event", "render_event"),
-        "room": ("TracesRoom", "open_traces"),
+        "room": ("TracesRoom", "estimate_cost", "open_traces"),
         "service": (
             "EventPage",
             "create_events",

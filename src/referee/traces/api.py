@@ -68,14 +68,16 @@ def _add_sessions(router: ClientRouter, room: Callable[[], TracesRoom]) -> None:
         return await _start(room(), principal, body)
 
     @router.both("GET", "/sessions/{session_id}")
-    @router.get("/session/{session_id}", include_in_schema=False)
+    @router.get("/session/{session_id}", deprecated=True, operation_id="session_get_singular_without_v1")
     async def get_session(session_id: str, principal: PrincipalParameter) -> SessionNode:
         """Return a session as a tree of its events, with its sums in the metadata."""
         tree = await sessions.get_session_tree(room().database, principal.project_id, session_id)
         return SessionNode.model_validate(tree)
 
     @router.both("DELETE", "/sessions/{session_id}")
-    @router.delete("/session/{session_id}", include_in_schema=False)
+    @router.delete(
+        "/session/{session_id}", deprecated=True, operation_id="session_delete_singular_without_v1"
+    )
     async def delete_session(session_id: str, principal: PrincipalParameter) -> SessionDeleted:
         """Delete a session with all its events."""
         principal.require("write")
@@ -143,13 +145,13 @@ def _add_writing(router: ClientRouter, room: Callable[[], TracesRoom]) -> None:
         """Merge changes into an event."""
         changes = _dump(body)
         event_id = str(changes.pop("event_id"))
-        found = await service.update_event(room().database, principal.project_id, event_id, changes)
+        found = await service.change_event(room(), principal.project_id, event_id, changes)
         return Success(success=True, pending=None if found else True)
 
     @router.put("/v1/events/{event_id}")
     async def update_event(event_id: str, body: UpdateRequest, principal: PrincipalParameter) -> Success:
         """Merge changes into an event."""
-        found = await service.update_event(room().database, principal.project_id, event_id, _dump(body))
+        found = await service.change_event(room(), principal.project_id, event_id, _dump(body))
         return Success(success=True, pending=None if found else True)
 
 

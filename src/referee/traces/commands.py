@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from contextlib import nullcontext
+from typing import TYPE_CHECKING, Annotated, Protocol
 from uuid import UUID
 
 import typer
@@ -21,11 +22,21 @@ from referee.foundation.terminal import (
 
 if TYPE_CHECKING:
     from referee.core.findings import JsonValue
+    from referee.traces.room import TracesRoom
 
-__all__ = ["session_app", "trace_app"]
+__all__ = ["retention_app", "session_app", "trace_app"]
 
 session_app = typer.Typer(help="Sessions of agents: list, show.", no_args_is_help=True)
-trace_app = typer.Typer(help="Traces: show the spans of one.", no_args_is_help=True)
+trace_app = typer.Typer(help="Traces: show the spans of one, remap.", no_args_is_help=True)
+retention_app = typer.Typer(help="How long sessions are kept: show, set.", no_args_is_help=True)
+
+
+class TracesApplication(DatabaseApplication, Protocol):
+    """The part of the application that maps spans."""
+
+    @property
+    def traces(self) -> TracesRoom:
+        """The room."""
 
 
 @session_app.callback()
@@ -35,7 +46,7 @@ def sessions() -> None:
 
 @trace_app.callback()
 def traces() -> None:
-    """Traces: show the spans of one."""
+    """Traces: show the spans of one, remap."""
 
 
 @session_app.command("list")
@@ -125,6 +136,143 @@ def show_trace_command(
         print_outline(make_console(), outline, limit)
 
     run_for_project(ctx, project, read)
+
+
+@trace_app.command("export")
+def export_traces_command(
+    ctx: typer.Context,
+    words: Annotated[
+        list[str] | None, typer.Argument(metavar="[FILTER]...", help="Such as: is:failed started:>=-24h")
+    ] = None,
+    output: Annotated[str, typer.Option("--output", "-o", help="File; - writes standard output.")] = "-",
+    project: ProjectOption = "default",
+) -> None:
+    """Write every span of the traces that match as JSON Lines."""
+    from referee.traces.filter_fields import parse_trace_filter
+
+    where = parse_trace_filter(" ".join(words or []))
+
+    async def write(application: DatabaseApplication, project_id: UUID) -> None:
+        import sys
+        from pathlib import Path
+
+        from referee.traces.trace_exports import iterate_trace_lines
+
+        with nullcontext(sys.stdout.buffer) if output == "-" else Path(output).open("wb") as file:
+            async for lines in iterate_trace_lines(application.database, project_id, where):
+                file.write(lines)
+
+    run_for_project(ctx, project, write)
+
+
+@trace_app.command("critical-path")
+def show_critical_path_command(
+    ctx: typer.Context,
+    trace: Annotated[str, typer.Argument(metavar="TRACE", help="W3C trace id, 32 hexadecimal digits.")],
+    limit: LimitOption = 50,
+    is_json: JsonOption = False,
+    project: ProjectOption = "default",
+) -> None:
+    """Show the spans that bound how long a trace took."""
+
+    async def read(application: DatabaseApplication, project_id: UUID) -> None:
+        from referee.traces.printing import print_critical_path
+        from referee.traces.trace_models import CriticalPathModel
+        from referee.traces.trace_reading import parse_trace_id, read_critical_path
+
+        trace_id = parse_trace_id(trace)
+        path = await read_critical_path(application.database, project_id, trace_id)
+        if is_json:
+            typer.echo(CriticalPathModel.of(trace_id.hex, path).model_dump_json(indent=2))
+            return
+        print_critical_path(make_console(), path, limit)
+
+    run_for_project(ctx, project, read)
+
+
+@trace_app.command("remap")
+def remap_command(
+    ctx: typer.Context,
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Count, and change nothing.")] = False,
+    bodies_count: Annotated[
+        int, typer.Option("--bodies", min=1, max=1000, help="Bodies of requests in one round.")
+    ] = 100,
+    project: ProjectOption = "default",
+) -> None:
+    """Read the attributes of stored spans again that an older version of the mapping has read."""
+
+    async def remap(application: TracesApplication, project_id: UUID) -> None:
+        from referee.traces.remapping import count_versions, remap_some
+
+        found = await count_versions(application.database, project_id)
+        for version, count in found.counts.items():
+            typer.echo(f"Version {version}: {count:,} spans.")
+        typer.echo(f"{found.older_count:,} spans can be read again by version {found.current_version}.")
+        if is_dry or not found.older_count:
+            return
+        is_finished, remapped_count, changed_count = False, 0, 0
+        while not is_finished:
+            done = await remap_some(application.traces, project_id, bodies_count)
+            is_finished = done.is_finished
+            remapped_count += done.remapped_count
+            changed_count += done.changed_count
+            typer.echo(f"{remapped_count:,} read again, {changed_count:,} changed.")
+
+    run_for_project(ctx, project, remap)
+
+
+@retention_app.callback()
+def retention() -> None:
+    """How long sessions are kept: show, set."""
+
+
+@retention_app.command("show")
+def show_retention_command(ctx: typer.Context, project: ProjectOption = "default") -> None:
+    """Show how long sessions are kept, and what would go now."""
+
+    async def show(application: DatabaseApplication, project_id: UUID) -> None:
+        from referee.traces.retention import get_retention
+
+        found = await get_retention(application.database, project_id)
+        if found.keep_days is None:
+            typer.echo("Sessions are kept for ever.")
+            return
+        typer.echo(f"Sessions are kept for {found.keep_days} days after their last span.")
+        await _print_preview(application, project_id, found.keep_days)
+
+    run_for_project(ctx, project, show)
+
+
+@retention_app.command("set")
+def set_retention_command(
+    ctx: typer.Context,
+    days: Annotated[str, typer.Argument(metavar="DAYS", help="Days, or 'forever'.")],
+    is_dry: Annotated[bool, typer.Option("--dry-run", help="Say what would go, and change nothing.")] = False,
+    project: ProjectOption = "default",
+) -> None:
+    """Decide how long sessions are kept after their last span; older ones go within the hour."""
+    from referee.traces.retention import parse_days
+
+    keep_days = parse_days(days)
+
+    async def decide(application: DatabaseApplication, project_id: UUID) -> None:
+        from referee.traces.retention import set_retention
+
+        if keep_days is not None:
+            await _print_preview(application, project_id, keep_days)
+        if is_dry:
+            return
+        await set_retention(application.database, project_id, keep_days)
+        typer.echo("Sessions are kept for ever." if keep_days is None else f"Kept for {keep_days} days.")
+
+    run_for_project(ctx, project, decide)
+
+
+async def _print_preview(application: DatabaseApplication, project_id: UUID, keep_days: int) -> None:
+    from referee.traces.retention import preview_retention
+
+    found = await preview_retention(application.database, project_id, keep_days)
+    typer.echo(f"{found.sessions_count:,} sessions with {found.events_count:,} events are older than that.")
 
 
 def _print_json(value: object) -> None:

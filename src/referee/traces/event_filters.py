@@ -180,6 +180,19 @@ def _compare_text(column: Any) -> Callable[[EventFilter], ColumnElement[bool]]:
     return compare
 
 
+def _compare_word(column: Any) -> Callable[[EventFilter], ColumnElement[bool]]:
+    """A text whose index holds it in lower case."""
+    compare_whole = _compare_text(column)
+
+    def compare(wanted: EventFilter) -> ColumnElement[bool]:
+        whole = compare_whole(wanted)
+        if wanted.operator == "is" and wanted.type == "string" and isinstance(wanted.value, str):
+            return and_(func.lower(column) == func.lower(wanted.value), whole)
+        return whole
+
+    return compare
+
+
 def _compare_number(value: Any) -> Callable[[EventFilter], ColumnElement[bool]]:
     def compare(wanted: EventFilter) -> ColumnElement[bool]:
         if wanted.operator == "exists":
@@ -208,14 +221,19 @@ def _compare_time(column: Any) -> Callable[[EventFilter], ColumnElement[bool]]:
     return compare
 
 
-def _compare_id(uid: Any, own: Any | None) -> Callable[[EventFilter], ColumnElement[bool]]:
-    """Ids are looked up by their uid; only ids that are no UUID have a text of their own."""
-    text = func.coalesce(own, cast(uid, _TEXT)) if own is not None else cast(uid, _TEXT)
+def _compare_id(
+    uid: Any, own: Any, *, is_made_of_text: bool = False
+) -> Callable[[EventFilter], ColumnElement[bool]]:
+    """Ids are looked up by their uid; only ids that are no UUID have a text of their own.
+
+    ``is_made_of_text`` says that the uid always follows from the text, so that it alone decides.
+    """
+    text = func.coalesce(own, cast(uid, _TEXT))
 
     def compare(wanted: EventFilter) -> ColumnElement[bool]:
         if wanted.operator in ("is", "is not") and isinstance(wanted.value, str):
             found = uid == UUID(compute_uid(wanted.value))
-            if own is not None:
+            if not is_made_of_text:
                 found = or_(found, own == wanted.value)
             return and_(true(), found if wanted.operator == "is" else not_(found))
         return _compare_text(text)(wanted)
@@ -236,7 +254,8 @@ def _compare(wanted: EventFilter, *, text: Any, number: Any, moment: Any) -> Col
             same = moment == _show_instant(value)
         else:
             same = text == _show(value)
-        return func.coalesce(same, False) if operator == "is" else not_(func.coalesce(same, False))
+        # All conditions are joined by AND, where unknown is as good as false, and an index can be used.
+        return same if operator == "is" else not_(func.coalesce(same, False))
     if operator in ("contains", "not contains"):
         found = func.coalesce(func.strpos(text, _show(value)) > 0, False)
         return found if operator == "contains" else not_(found)
@@ -301,15 +320,15 @@ _TEXT: Final = SpanRow.event_name.type
 
 _OWN: Final[dict[str, Callable[[EventFilter], ColumnElement[bool]]]] = {
     "event_id": _compare_id(SpanRow.span_uid, SpanRow.event_id),
-    "session_id": _compare_id(SpanRow.session_uid, SessionRow.session_id),
+    "session_id": _compare_id(SpanRow.session_uid, SessionRow.session_id, is_made_of_text=True),
     "parent_id": _compare_id(func.coalesce(SpanRow.parent_uid, SpanRow.session_uid), SpanRow.parent_event_id),
     "event_type": _compare_text(SpanRow.event_type),
     "event_name": _compare_text(SpanRow.event_name),
     "source": _compare_text(SpanRow.source),
     "error": _compare_text(SpanRow.error),
-    "model": _compare_text(SpanRow.model),
+    "model": _compare_word(SpanRow.model),
     "provider": _compare_text(SpanRow.provider),
-    "user_id": _compare_text(SpanRow.user_id),
+    "user_id": _compare_word(SpanRow.user_id),
     "project_id": _compare_text(cast(SpanRow.project_id, _TEXT)),
     "start_time": _compare_time(SpanRow.start_ns),
     "end_time": _compare_time(SpanRow.end_ns),

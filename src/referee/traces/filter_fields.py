@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, and_, cast, func, literal, not_, or_, select
+from sqlalchemy import ColumnElement, cast, func, not_, or_, select
 
 from referee.foundation.web.filters import (
     Comparison,
@@ -28,12 +28,17 @@ from referee.traces.identity import compute_uid
 from referee.traces.tables import EVENT_TYPES, SessionRow, SpanRow
 
 __all__ = [
+    "ROOT_TYPES",
     "SESSION_FIELDS",
     "TRACE_FIELDS",
+    "bound_start",
+    "build_ids",
+    "build_instant",
     "build_session_conditions",
     "build_trace_conditions",
     "find_trace_fields",
     "parse_trace_filter",
+    "take_terms",
 ]
 
 ROOT_TYPES: Final = tuple(word for word in EVENT_TYPES if word != "session")
@@ -97,10 +102,10 @@ def build_session_conditions(project_id: UUID, where: Filter | None) -> list[Col
     conditions: list[ColumnElement[bool]] = [_SESSION.project_id == project_id]
     if where is None:
         return conditions
-    rest, ids = _take_terms(where, ("session",))
-    conditions += _build_ids(project_id, ids, _SESSION.session_uid)
+    rest, ids = take_terms(where, ("session",))
+    conditions += build_ids(project_id, ids, _SESSION.session_uid)
     conditions.append(to_where(rest, _SESSION_COLUMNS))
-    return conditions + _bound_start(where, _SESSION.start_ns)
+    return conditions + bound_start(where, _SESSION.start_ns)
 
 
 def build_trace_conditions(project_id: UUID, where: Filter | None) -> list[ColumnElement[bool]]:
@@ -112,22 +117,22 @@ def build_trace_conditions(project_id: UUID, where: Filter | None) -> list[Colum
     ]
     if where is None:
         return conditions
-    rest, ids = _take_terms(where, ("session",))
-    rest, inner = _take_terms(rest, ("model", "user", "error", "failed"))
-    conditions += _build_ids(project_id, ids, _SPAN.session_uid)
+    rest, ids = take_terms(where, ("session",))
+    rest, inner = take_terms(rest, ("model", "user", "error", "failed"))
+    conditions += build_ids(project_id, ids, _SPAN.session_uid)
     conditions += _build_inner(project_id, inner)
     conditions.append(to_where(rest, _build_trace_columns(rest)))
-    return conditions + _bound_start(where, _SPAN.start_ns)
+    return conditions + bound_start(where, _SPAN.start_ns)
 
 
-def _take_terms(where: Filter, keys: Sequence[str]) -> tuple[Filter, Filter]:
+def take_terms(where: Filter, keys: Sequence[str]) -> tuple[Filter, Filter]:
     """Return the filter without the terms of some keys, and those terms by themselves."""
     kept = tuple(term for term in where.terms if term.key not in keys)
     taken = tuple(term for term in where.terms if term.key in keys)
     return Filter(kept, (), where.fields), Filter(taken, (), where.fields)
 
 
-def _build_ids(project_id: UUID, where: Filter, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def build_ids(project_id: UUID, where: Filter, column: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     """Sessions are found by the uid of their id, which has an index."""
     conditions: list[ColumnElement[bool]] = []
     for term in where.terms:
@@ -152,20 +157,20 @@ def _lower_uuid(text: str) -> str:
 
 
 def _build_inner(project_id: UUID, where: Filter) -> list[ColumnElement[bool]]:
-    """Terms that any span of the trace may meet; a root without a trace meets them itself."""
+    """Terms that any span of the trace may meet; a root without a trace meets them itself.
+
+    Said as one set of keys, which the database can join with: a trace's id, or else the root's own.
+    """
     conditions: list[ColumnElement[bool]] = []
     for term in where.terms:
         positive = Filter((replace(term, is_excluded=False),), (), where.fields)
         other = SpanRow.__table__.alias()
-        theirs = select(other.c.trace_id).where(
-            other.c.project_id == project_id,
-            other.c.trace_id.is_not(None),
-            to_where(positive, _build_inner_columns(other.c)),
+        theirs = select(func.coalesce(other.c.trace_id, other.c.span_uid)).where(
+            other.c.project_id == project_id, to_where(positive, _build_inner_columns(other.c))
         )
         if term.key in ("error", "failed"):
             theirs = theirs.where(other.c.error.is_not(None))  # the words of the index of errors
-        own = and_(_SPAN.trace_id.is_(None), to_where(positive, _build_inner_columns(_SPAN)))
-        met = or_(func.coalesce(_SPAN.trace_id.in_(theirs), literal(False)), own)
+        met = func.coalesce(_SPAN.trace_id, _SPAN.span_uid).in_(theirs)
         conditions.append(not_(met) if term.is_excluded else met)
     return conditions
 
@@ -197,7 +202,7 @@ def _find_metadata(path: str) -> ColumnElement[Any]:
     return func.coalesce(column[path].astext, nested)
 
 
-def _bound_start(where: Filter, start_ns: ColumnElement[Any]) -> list[ColumnElement[bool]]:
+def bound_start(where: Filter, start_ns: ColumnElement[Any]) -> list[ColumnElement[bool]]:
     """Say of ``started:>=…`` also in the words of the index, a little wider."""
     bounds: list[ColumnElement[bool]] = []
     for term in where.terms:
@@ -222,7 +227,8 @@ def _find_earliest(value: object) -> datetime | None:
         return None
 
 
-def _build_instant(start_ns: Any) -> ColumnElement[Any]:
+def build_instant(start_ns: Any) -> ColumnElement[Any]:
+    """Return nanoseconds since 1970 as an instant."""
     return func.to_timestamp(start_ns / 1_000_000_000.0)
 
 
@@ -231,7 +237,7 @@ _SESSION_COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "name": _SESSION.name,
     "source": _SESSION.source,
     "user": _SESSION.user_id,
-    "started": _build_instant(_SESSION.start_ns),
+    "started": build_instant(_SESSION.start_ns),
     "duration": (_SESSION.end_ns - _SESSION.start_ns) / 1e9,
     "events": _SESSION.events_count,
     "tokens": _SESSION.total_tokens,
@@ -244,7 +250,7 @@ _TRACE_COLUMNS: Final[dict[str, ColumnElement[Any]]] = {
     "name": _SPAN.event_name,
     "type": _SPAN.event_type,
     "source": _SPAN.source,
-    "started": _build_instant(_SPAN.start_ns),
+    "started": build_instant(_SPAN.start_ns),
     "duration": (_SPAN.end_ns - _SPAN.start_ns) / 1e9,
     "metadata": _SPAN.metadata_json,
 }

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
 from uuid import UUID
 
 import structlog
@@ -18,16 +17,13 @@ from referee.traces.identity import format_uid
 from referee.traces.mapping import MappedSpan
 from referee.traces.otlp.json_form import decode_json
 from referee.traces.otlp.protobuf import decode_protobuf
-from referee.traces.otlp.spans import DecodedRequest, Rejection, Resource
+from referee.traces.otlp.spans import MAX_BODY_BYTES, ZSTD_LEVEL, DecodedRequest, Rejection, Resource
 from referee.traces.room import TracesRoom
-from referee.traces.rows import NewSpan, build_span, identify_resource
+from referee.traces.rows import NewSpan, build_span, identify_resource, settle_content
 from referee.traces.storing import Arrival, Batch
 
-__all__ = ["MAX_BODY_BYTES", "decompress", "ingest_otlp", "tell_observers"]
+__all__ = ["MAX_BODY_BYTES", "decompress", "ingest_otlp", "tell_observers", "tell_of_events"]
 
-MAX_BODY_BYTES: Final = 16 * 1024 * 1024
-"""After decompression."""
-ZSTD_LEVEL: Final = 1
 
 _log = structlog.get_logger(__name__)
 
@@ -50,7 +46,9 @@ async def ingest_otlp(
         TooManyRequests: More arrives than can be written; nothing was kept.
     """
     find_cost = await room.prices.load(project_id.hex)
-    arrival, rejection = await asyncio.to_thread(_prepare, project_id.hex, body, is_json, encoding, find_cost)
+    arrival, rejection = await asyncio.get_running_loop().run_in_executor(
+        room.decoder, _prepare, project_id.hex, body, is_json, encoding, find_cost
+    )
     if arrival.spans:
         await room.writer.write(arrival)
         await tell_observers(room, project_id, arrival)
@@ -76,7 +74,11 @@ def build_arrival(
     batch_id = new_id().hex
     shared: dict[int, Resource] = {id(span.resource): span.resource for span in request.spans}
     resource_ids = {key: identify_resource(resource) for key, resource in shared.items()}
-    spans = [build_span(span, project_id, batch_id, resource_ids, find_cost) for span in request.spans]
+    spans: list[NewSpan] = []
+    for decoded in request.spans:
+        span = build_span(decoded, project_id, batch_id, resource_ids, find_cost)
+        settle_content(span)
+        spans.append(span)
     body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(request.body)
     batch = Batch(batch_id, request.schema, len(spans), len(request.body), body)
     return Arrival(
@@ -153,9 +155,11 @@ async def tell_observers(room: TracesRoom, project_id: UUID, arrival: Arrival) -
     Of those that were there before too: what is sent again because an answer was lost may be what an
     observer never heard of.
     """
-    if not room.observers:
-        return
-    event_ids = [span.shown_id for span in arrival.spans]
+    await tell_of_events(room, project_id, [span.shown_id for span in arrival.spans])
+
+
+async def tell_of_events(room: TracesRoom, project_id: UUID, event_ids: Sequence[str]) -> None:
+    """Tell who watches that these events are committed as they are now."""
     for observe in room.observers:
         try:
             await observe(project_id, event_ids)

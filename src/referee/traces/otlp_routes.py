@@ -20,12 +20,14 @@ from starlette.responses import Response
 from referee.core.errors import RefereeError
 from referee.foundation.access import Principal
 from referee.traces.ingesting import ingest_otlp
+from referee.traces.otlp.description import describe_otlp
 from referee.traces.otlp.spans import Rejection
 from referee.traces.room import TracesRoom
 
-__all__ = ["create_otlp_routes", "say_rejection"]
+__all__ = ["create_otlp_routes", "dump_status", "dump_success", "say_rejection"]
 
-PATHS: Final = ("/v1/traces", "/opentelemetry/v1/traces")
+PATHS: Final = {"/v1/traces": "spans_export", "/opentelemetry/v1/traces": "client_spans_export"}
+"""Address → the operation's id."""
 _PROTOBUF: Final = "application/x-protobuf"
 _JSON: Final = "application/json"
 _UNREADABLE: Final = 3
@@ -36,13 +38,22 @@ _EXHAUSTED: Final = 8
 
 def create_otlp_routes(room: Callable[[], TracesRoom]) -> APIRouter:
     """Return the routes that take spans."""
-    router = APIRouter()
+    router = APIRouter(tags=["otlp"])
 
     async def export(request: Request) -> Response:
         return await _export(request, room())
 
-    for path in PATHS:
+    async def export_spans(request: Request) -> Response:
+        """Take spans from an OpenTelemetry exporter, as protobuf or JSON, plain or compressed with gzip."""
+        return await export(request)
+
+    for path, operation_id in PATHS.items():
+        # The first takes every request, without what the framework does around a handler;
+        # the second is there for the description of the API.
         router.add_route(path, export, methods=["POST"], include_in_schema=False)
+        router.add_api_route(
+            path, export_spans, methods=["POST"], operation_id=operation_id, **describe_otlp()
+        )
     return router
 
 
@@ -86,10 +97,16 @@ def _answer_success(rejection: Rejection, *, is_json: bool) -> Response:
             "partialSuccess": {"rejectedSpans": str(rejection.count), "errorMessage": said}
         }
         return Response(orjson.dumps(content), media_type=_JSON)
+    return Response(dump_success(rejection), media_type=_PROTOBUF)
+
+
+def dump_success(rejection: Rejection) -> bytes:
+    """Return ExportTraceServiceResponse in protobuf: empty when nothing was refused."""
     message = ExportTraceServiceResponse()
-    message.partial_success.rejected_spans = rejection.count
-    message.partial_success.error_message = said
-    return Response(message.SerializeToString(), media_type=_PROTOBUF)
+    if rejection.count or rejection.reasons:
+        message.partial_success.rejected_spans = rejection.count
+        message.partial_success.error_message = say_rejection(rejection)
+    return bytes(message.SerializeToString())
 
 
 def say_rejection(rejection: Rejection) -> str:
@@ -98,13 +115,17 @@ def say_rejection(rejection: Rejection) -> str:
 
 
 def _answer_error(status: int, code: int, message: str, *, is_json: bool) -> Response:
-    """Return google.rpc.Status: code is field 1, message field 2."""
     if is_json:
         content = {"code": code, "message": message, "errorCode": str(code)}
         return Response(orjson.dumps(content), status, media_type=_JSON)
+    return Response(dump_status(code, message), status, media_type=_PROTOBUF)
+
+
+def dump_status(code: int, message: str, detail: bytes = b"") -> bytes:
+    """Return google.rpc.Status: code is field 1, message field 2, each detail a google.protobuf.Any in field 3."""
     text = message.encode()
-    body = b"\x08" + _dump_varint(code) + b"\x12" + _dump_varint(len(text)) + text
-    return Response(body, status, media_type=_PROTOBUF)
+    status = b"\x08" + _dump_varint(code) + b"\x12" + _dump_varint(len(text)) + text
+    return status + b"\x1a" + _dump_varint(len(detail)) + detail if detail else status
 
 
 def _dump_varint(number: int) -> bytes:

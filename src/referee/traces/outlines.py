@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
 
-__all__ = ["Fold", "Outline", "OutlineRow", "OutlineSpan", "build_outline"]
+__all__ = ["MIN_BAR_SHARE", "Fold", "Outline", "OutlineRow", "OutlineSpan", "build_outline"]
 
 MIN_BAR_SHARE: Final = 0.004
 """Of the scale: about two pixels, so that the shortest span can be seen."""

@@ -29,10 +29,12 @@ from referee.traces.views import STATUS_WORDS, Session, Trace
 
 __all__ = [
     "START_URL",
+    "build_flag_facet",
     "build_session_cards",
     "build_session_list",
     "build_trace_cards",
     "build_trace_list",
+    "build_window_facet",
     "find_session_url",
     "show_cost",
 ]
@@ -123,6 +125,7 @@ def build_trace_list(query: ListQuery, page: Page[Trace], types: Mapping[str, in
             build_flag_facet(query, "failed", "Errors", "with errors"),
         ],
         twin_url=with_query("/v1/traces", filter=query.text),
+        export_url=with_query("/v1/traces/export", filter=query.text),
         fields=TRACE_FIELDS,
         live_topic="spans",
         is_compact=True,

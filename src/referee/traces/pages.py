@@ -22,7 +22,7 @@ from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid
 from referee.traces.outlines import Outline, OutlineRow
 from referee.traces.room import TracesRoom
 from referee.traces.span_panels import SpanPanel, build_panel
-from referee.traces.tree_pages import TreeState, build_tree_context, read_tree_state
+from referee.traces.tree_pages import TreeState, build_path_context, build_tree_context, read_tree_state
 
 __all__ = ["create_pages"]
 
@@ -116,6 +116,9 @@ def _add_trees(router: APIRouter, room: GetRoom) -> None:
         conditions = outline_queries.of_trace(principal.project_id, uid)
         context = await _build_context(room(), principal.project_id, state, outline, conditions, _name_span)
         context |= await _describe_trace(room(), outline, conditions) | {"trace_id": uid.hex}
+        if state.view == "critical" and not state.is_panel_only:
+            path = await trace_reading.read_critical_path(room().database, principal.project_id, uid)
+            context["context"]["path"] = build_path_context(state, path)
         title = truncate_text(outline.rows[0].span.name or "unnamed", 120)
         return await render_page(
             request, "traces/trace.html", context, title=title,

@@ -10,11 +10,12 @@ from rich.table import Table
 from rich.text import Text
 
 from referee.foundation.web.formats import format_duration, format_instant, truncate_text
+from referee.traces.critical_paths import CriticalPath
 from referee.traces.outlines import Outline
 from referee.traces.page_lists import show_cost
 from referee.traces.views import Session
 
-__all__ = ["print_outline", "print_sessions"]
+__all__ = ["print_critical_path", "print_outline", "print_sessions"]
 
 MAX_INDENT_LEVELS: Final = 24
 _ODDITIES: Final = {"": "", "orphan": " [parent missing]", "circle": " [circle]"}
@@ -60,6 +61,28 @@ def print_outline(console: Console, outline: Outline, limit: int) -> None:
     console.print(
         f"{outline.spans_count:,} spans, {outline.errors_count:,} with errors, "
         f"{format_duration(outline.total_ns / 1e9)}" + (f"; {rest:,} more with --limit" if rest > 0 else ""),
+        markup=False,
+    )
+
+
+def print_critical_path(console: Console, path: CriticalPath, limit: int) -> None:
+    """Print at most ``limit`` steps of a path, those that bound the trace longest."""
+    table = _make_table("Span", "Type", "By itself", "Share", "Took", "Id")
+    for step in path.list_longest(limit):
+        span = step.span
+        table.add_row(
+            Text(truncate_text(span.name or "unnamed", 80)),
+            span.event_type,
+            format_duration(step.own_ns / 1e9),
+            f"{path.compute_share(step):.1%}",
+            format_duration(None if span.end_ns is None else (span.end_ns - span.start_ns) / 1e9),
+            span.span_id or str(span.span_uid),
+        )
+    console.print(table)
+    rest = len(path.steps) - limit
+    console.print(
+        f"{len(path.steps):,} spans bound {format_duration(path.total_ns / 1e9)}"
+        + (f"; {rest:,} more with --limit" if rest > 0 else ""),
         markup=False,
     )
 

@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, func, select, text, tuple_
 from sqlalchemy.ext.asyncio import AsyncSession
+from sqlalchemy.orm import load_only
 
 from referee.core.errors import NotFound
 from referee.core.pages import DEFAULT_LIMIT, Page
@@ -15,17 +16,19 @@ from referee.foundation.store import decode_cursor, encode_cursor
 from referee.foundation.web.filters import Filter
 from referee.traces.events import Event, build_events, select_spans
 from referee.traces.filter_fields import build_session_conditions, build_trace_conditions
-from referee.traces.tables import ResourceRow, SessionRow, SpanRow
+from referee.traces.tables import ResourceRow, SessionRow, SpanHourRow, SpanRow
 from referee.traces.views import Session, SpanDetail, Trace, TraceSums
 
 __all__ = [
     "MAX_SUMMED_SPANS",
+    "count_all_events",
     "count_sessions",
     "count_trace_types",
     "count_traces",
     "get_session",
     "get_span_detail",
     "list_sessions",
+    "list_span_details",
     "list_trace_spans",
     "list_traces",
 ]
@@ -33,6 +36,24 @@ __all__ = [
 MAX_SUMMED_SPANS: Final = 2_000
 """Spans of one trace that a list of traces adds up; what larger ones come to, their own pages say."""
 MAX_SHOWN_MODELS: Final = 4
+_LISTED: Final = (
+    SpanRow.session_uid,
+    SpanRow.trace_id,
+    SpanRow.span_id,
+    SpanRow.event_id,
+    SpanRow.event_name,
+    SpanRow.event_type,
+    SpanRow.source,
+    SpanRow.user_id,
+    SpanRow.start_ns,
+    SpanRow.end_ns,
+    SpanRow.status,
+    SpanRow.error,
+    SpanRow.model,
+    SpanRow.total_tokens,
+    SpanRow.cost_usd,
+)
+"""What a row of the list shows: contents are large, and read on the trace's own page."""
 
 
 async def list_sessions(
@@ -117,6 +138,7 @@ async def list_traces(
     total_count = await count_traces(session, *conditions)
     statement = (
         select_spans()
+        .options(load_only(*_LISTED, raiseload=True))
         .where(*conditions)
         .order_by(SpanRow.start_ns.desc(), SpanRow.span_uid.desc())
         .limit(limit + 1)
@@ -137,6 +159,17 @@ async def list_traces(
 async def count_traces(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
     """Return how many spans meet all conditions of a root."""
     return await session.scalar(select(func.count()).select_from(SpanRow).where(*conditions)) or 0
+
+
+async def count_all_events(session: AsyncSession, project_id: UUID) -> int:
+    """Return how many events a project has: spans as their hours say, and sessions' own events."""
+    of_hours = select(func.sum(SpanHourRow.spans_count)).where(SpanHourRow.project_id == project_id)
+    of_sessions = (
+        select(func.count())
+        .select_from(SpanRow)
+        .where(SpanRow.project_id == project_id, SpanRow.event_type == "session")
+    )
+    return int(await session.scalar(of_hours) or 0) + (await session.scalar(of_sessions) or 0)
 
 
 async def count_trace_types(
@@ -237,6 +270,14 @@ async def list_trace_spans(
     if len(details) > limit:
         next_cursor = encode_cursor("trace-spans", [kept[-1].start_ns, str(kept[-1].event.span_uid)])
     return Page(tuple(kept), total_count, limit, next_cursor)
+
+
+async def list_span_details(
+    session: AsyncSession, *conditions: ColumnElement[bool], limit: int
+) -> list[SpanDetail]:
+    """Return spans that meet all conditions, by their start."""
+    statement = select_spans().where(*conditions).order_by(SpanRow.start_ns, SpanRow.span_uid).limit(limit)
+    return await _read_details(session, statement)
 
 
 async def get_span_detail(session: AsyncSession, project_id: UUID, span_uid: UUID) -> SpanDetail:

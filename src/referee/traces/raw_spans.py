@@ -4,27 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import Any, Final
+from typing import Any
 from uuid import UUID
 
-import zstandard
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.core.errors import RefereeError
 from referee.core.findings import JsonValue
-from referee.traces.ingesting import MAX_BODY_BYTES
-from referee.traces.otlp import json_form, protobuf
+from referee.traces.bodies import decode_body
 from referee.traces.otlp.spans import DecodedSpan
 from referee.traces.tables import SpanBatchRow
 from referee.traces.views import SpanDetail
 
 __all__ = ["find_raw_span", "render_raw_span"]
-
-_DECODERS: Final = {
-    json_form.SCHEMA: json_form.decode_json,
-    protobuf.SCHEMA: protobuf.decode_protobuf,
-}
 
 
 async def find_raw_span(
@@ -40,16 +32,14 @@ async def find_raw_span(
             )
         )
     ).one_or_none()
-    if record is None or record[0] not in _DECODERS:
+    if record is None:
         return None
     return await asyncio.to_thread(_find_in_body, record[0], record[1], detail.batch_position)
 
 
 def _find_in_body(schema: str, body: bytes, position: int) -> dict[str, JsonValue] | None:
-    try:
-        plain = zstandard.ZstdDecompressor().decompress(body, max_output_size=MAX_BODY_BYTES)
-        request = _DECODERS[schema](plain)
-    except (zstandard.ZstdError, RefereeError):
+    request = decode_body(schema, body)
+    if request is None:
         return None
     found = next((span for span in request.spans if span.position == position), None)
     return None if found is None else _describe(found, schema)

@@ -262,19 +262,30 @@ async def add_hours(cursor: psycopg.AsyncCursor[Any], hours: Mapping[HourKey, Ho
     """Write what was added to hours. Sketches are read, added to and written back under their rows' locks."""
     if not hours:
         return
-    rows = {
-        key: {**dict(zip(_HOUR_KEY, key, strict=True)), **_dump_totals(totals)}
-        for key, totals in hours.items()
-    }
-    keys = [{name: row[name] for name in _HOUR_KEY} for row in rows.values()]
-    sketches = {key: dict(totals.durations) for key, totals in hours.items()}
+    keys = [
+        {"project_id": key[0], "hour": key[1], "event_type": key[2], "event_name": key[3], "model": key[4]}
+        for key in hours
+    ]
+    sketches = {key: totals.durations for key, totals in hours.items()}
     await cursor.execute(_SELECT_HOURS, [dump_json(keys).decode()])
     for project_id, hour, event_type, event_name, model, durations in await cursor.fetchall():
+        key = (project_id.replace("-", ""), hour, event_type, event_name, model)
         stored = {int(bucket): count for bucket, count in orjson.loads(durations).items()}
-        merge_sketches(sketches[(project_id.replace("-", ""), hour, event_type, event_name, model)], stored)
-    for key, sketch in sketches.items():
-        rows[key]["durations"] = {str(bucket): count for bucket, count in sketch.items() if count > 0}
-    await cursor.execute(_ADD_HOURS, [dump_json(list(rows.values())).decode()])
-
-
-_HOUR_KEY: Final = ("project_id", "hour", "event_type", "event_name", "model")
+        merge_sketches(stored, sketches[key])
+        sketches[key] = stored
+    rows = [
+        {
+            **key,
+            "spans_count": totals.spans_count,
+            "traces_count": totals.traces_count,
+            "errors_count": totals.errors_count,
+            "prompt_tokens": totals.prompt_tokens,
+            "completion_tokens": totals.completion_tokens,
+            "total_tokens": totals.total_tokens,
+            "cost_usd": totals.cost_usd,
+            "duration_ns": totals.duration_ns,
+            "durations": {str(bucket): count for bucket, count in sketch.items() if count > 0},
+        }
+        for key, totals, sketch in zip(keys, hours.values(), sketches.values(), strict=True)
+    ]
+    await cursor.execute(_ADD_HOURS, [dump_json(rows).decode()])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 from uuid import UUID
@@ -14,7 +15,7 @@ from referee.foundation.store import Database
 from referee.traces.mapping import MappedSpan
 from referee.traces.writer import SpanWriter
 
-__all__ = ["PriceBook", "SpansObserver", "TracesRoom", "open_traces"]
+__all__ = ["PriceBook", "SpansObserver", "TracesRoom", "estimate_cost", "open_traces"]
 
 PRICES_KEPT_S: Final = 30.0
 MODELS_PER_PAGE: Final = 100
@@ -80,12 +81,31 @@ class TracesRoom:
     database: Database
     writer: SpanWriter
     prices: PriceBook
+    decoder: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "decode-spans"))
+    """Takes requests apart beside the event loop. One thread: more would only take turns at the interpreter."""
     observers: list[SpansObserver] = field(default_factory=list)
     """Who is told of new events: evaluators that run on ingestion."""
 
     async def close(self) -> None:
         """Finish what was accepted."""
         await self.writer.close()
+        self.decoder.shutdown(wait=False)
+
+
+async def estimate_cost(
+    database: Database,
+    project_id: UUID,
+    *,
+    model: str,
+    provider: str | None,
+    prompt_tokens: int,
+    completion_tokens: int,
+) -> float | None:
+    """Return what tokens of a model cost in US dollars by the project's prices; None when unknown."""
+    find_cost = await PriceBook(database).load(project_id.hex)
+    asked = MappedSpan(event_type="model", event_name="", model=model, provider=provider)
+    asked.prompt_tokens, asked.completion_tokens = prompt_tokens, completion_tokens
+    return find_cost(asked)
 
 
 def open_traces(settings: Settings, database: Database) -> TracesRoom:

@@ -21,7 +21,16 @@ from referee.traces.mapping import MAPPING_VERSION, MappedSpan, map_span
 from referee.traces.otlp.spans import DecodedSpan, Resource
 from referee.traces.tables import SpanRow
 
-__all__ = ["COLUMNS", "NewSpan", "build_span", "dump_json", "identify_resource", "read_back", "render_line"]
+__all__ = [
+    "COLUMNS",
+    "NewSpan",
+    "build_span",
+    "dump_json",
+    "identify_resource",
+    "read_back",
+    "render_line",
+    "settle_content",
+]
 
 COLUMNS: Final = (
     "project_id",
@@ -41,7 +50,6 @@ COLUMNS: Final = (
     "status",
     "kind",
     "mapping_version",
-    "is_counted",
     "span_id",
     "parent_span_id",
     "event_type",
@@ -63,11 +71,13 @@ COLUMNS: Final = (
     "span_events_json",
     "links_json",
     "children_ids_json",
+    "is_counted",
 )
 """In the order of ``render_line``."""
 MAX_NAME_CHARACTERS: Final = 2_000
 _NULL: Final = b"\\N"
 _EMPTY: Final = b"{}"
+_NOTHING: Final[dict[str, JsonValue]] = {}
 
 
 @dataclass(slots=True)
@@ -98,6 +108,8 @@ class NewSpan:
     links: list[JsonValue] | None = None
     children_ids: list[str] | None = None
     is_counted: bool = True
+    content: bytes | None = None
+    """Its line without the last column, once ``settle_content`` has been called."""
 
     @property
     def has_numbers(self) -> bool:
@@ -220,8 +232,27 @@ def dump_json(value: object) -> bytes:
         return json.dumps(value, ensure_ascii=False, allow_nan=False).encode()
 
 
+def settle_content(span: NewSpan) -> None:
+    """Render what no longer changes, and let go of the values it was made of.
+
+    A request holds tens of thousands of small objects; the sooner they go the less there is to look
+    through for garbage and to keep in memory while the request waits for its commit.
+    """
+    span.content = _render_content(span)
+    mapped = span.mapped
+    mapped.inputs = mapped.outputs = mapped.config = mapped.metadata = _NOTHING
+    mapped.metrics = mapped.user_properties = _NOTHING
+    span.span_events = span.links = None
+
+
 def render_line(span: NewSpan) -> bytes:
     """Return the row as a line of COPY's text form, in the order of ``COLUMNS``."""
+    content = span.content if span.content is not None else _render_content(span)
+    return content + (b"\tt\n" if span.is_counted else b"\tf\n")
+
+
+def _render_content(span: NewSpan) -> bytes:
+    """Return all columns but the last: whether its tokens count is known only beside its relatives."""
     mapped = span.mapped
     return b"\t".join(
         (
@@ -242,7 +273,6 @@ def render_line(span: NewSpan) -> bytes:
             b"%d" % span.status,
             b"%d" % span.kind,
             b"%d" % MAPPING_VERSION,
-            b"t" if span.is_counted else b"f",
             b"\\\\x" + span.span_id.hex().encode() if span.span_id else _NULL,
             b"\\\\x" + span.parent_span_id.hex().encode() if span.parent_span_id else _NULL,
             mapped.event_type.encode(),

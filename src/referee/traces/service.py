@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 from uuid import UUID, uuid4
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, Select, func, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.core.errors import InvalidInput, NotFound
@@ -17,17 +17,20 @@ from referee.traces.arriving import build_event, build_session
 from referee.traces.event_filters import EventFilter, build_conditions
 from referee.traces.events import NS_PER_MS, Event, read_events, select_spans
 from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid, show_id
-from referee.traces.ingesting import tell_observers
+from referee.traces.ingesting import tell_observers, tell_of_events
+from referee.traces.queries import count_all_events
 from referee.traces.room import TracesRoom
 from referee.traces.rows import NewSpan
 from referee.traces.storing import Arrival, store_arrivals
 from referee.traces.tables import SessionRow, SpanRow
-from referee.traces.updating import WRITERS_LOCK, change_event, keep_update
+from referee.traces.updating import WRITERS_LOCK, keep_update
+from referee.traces.updating import change_event as merge_changes
 
 __all__ = [
     "MAX_EXPORT_LIMIT",
     "EventBatch",
     "EventPage",
+    "change_event",
     "create_events",
     "get_event",
     "list_events",
@@ -132,7 +135,7 @@ async def _write(
     if repeated:
         async with room.database.transaction() as session:
             for row, body in repeated:
-                await change_event(session, project_id, row.shown_id, _clean_changes(body))
+                await merge_changes(session, project_id, row.shown_id, _clean_changes(body))
     await tell_observers(room, project_id, arrival)
 
 
@@ -161,18 +164,31 @@ async def update_event(
             "events.outputs_invalid", "The outputs are not an object.", "Send outputs as an object."
         )
     async with database.transaction() as session:
-        if await change_event(session, project_id, event_id, changes):
+        if await merge_changes(session, project_id, event_id, changes):
             return True
     async with database.transaction() as session:
         await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
-        if await change_event(session, project_id, event_id, changes):
+        if await merge_changes(session, project_id, event_id, changes):
             return True
         if await _open_session(session, project_id, event_id):
-            return await change_event(session, project_id, event_id, changes)
+            return await merge_changes(session, project_id, event_id, changes)
         if show_id(event_id, compute_uid(event_id)) is not None:
             raise _not_found(event_id)
         await keep_update(session, project_id, event_id, changes)
     return False
+
+
+async def change_event(
+    room: TracesRoom, project_id: UUID, event_id: str, changes: Mapping[str, JsonValue]
+) -> bool:
+    """Merge a client's changes into an event, as ``update_event``, and tell who watches of events.
+
+    A metric may have waited for what came now: a ground truth, a member that its filter asks for.
+    """
+    is_there = await update_event(room.database, project_id, event_id, changes)
+    if is_there:
+        await tell_of_events(room, project_id, [event_id])
+    return is_there
 
 
 async def _open_session(session: AsyncSession, project_id: UUID, session_id: str) -> bool:
@@ -264,15 +280,35 @@ async def list_events(
         conditions.append(SpanRow.start_ns >= int(start_ms * NS_PER_MS))
     if end_ms is not None:
         conditions.append(SpanRow.start_ns <= int(end_ms * NS_PER_MS))
-    statement = select_spans().where(*conditions)
-    count: Any = select(func.count()).select_from(statement.with_only_columns(SpanRow.span_uid).subquery())
-    ordered = statement.order_by(SpanRow.start_ns.desc(), SpanRow.span_uid.desc())
+    # The contents of events are large: places and number are found without them.
+    places = _select_from_spans(SpanRow.span_uid, filters).where(*conditions)
+    latest = (SpanRow.start_ns.desc(), SpanRow.span_uid.desc())
+    chosen = places.order_by(*latest).limit(limit).offset((page - 1) * limit).subquery()
+    statement = (
+        select_spans()
+        .join(chosen, chosen.c.span_uid == SpanRow.span_uid)
+        .where(SpanRow.project_id == project_id)
+        .order_by(*latest)
+    )
     async with database.reading() as session:
-        events = await read_events(session, ordered.limit(limit).offset((page - 1) * limit))
-        if page == 1 and len(events) < limit:
-            return EventPage(events, len(events))
-        total_count = await session.scalar(count) or 0
+        events = await read_events(session, statement)
+        if len(events) < limit and (events or page == 1):
+            return EventPage(events, (page - 1) * limit + len(events))
+        if not filters and start_ms is None and end_ms is None:
+            return EventPage(events, await count_all_events(session, project_id))
+        total_count = await session.scalar(select(func.count()).select_from(places.subquery())) or 0
     return EventPage(events, total_count)
+
+
+def _select_from_spans(column: Any, filters: Sequence[EventFilter]) -> Select[Any]:
+    """Return a column of spans; sessions are joined only where a filter looks at the text of their ids."""
+    statement: Select[Any] = select(column)
+    if any(wanted.field == "session_id" for wanted in filters):
+        return statement.join(
+            SessionRow,
+            (SessionRow.project_id == SpanRow.project_id) & (SessionRow.session_uid == SpanRow.session_uid),
+        )
+    return statement
 
 
 async def list_run_events(

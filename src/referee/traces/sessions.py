@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import delete, or_, select, text
+from sqlalchemy import ColumnElement, delete, or_, select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.core.errors import NotFound
 from referee.core.findings import JsonValue
 from referee.foundation.store import Database
+from referee.traces.bodies import forget_spans
 from referee.traces.events import NS_PER_MS, Event, read_events, render_event, select_spans
 from referee.traces.identity import compute_uid
 from referee.traces.rollups import add_hours, add_sessions, compute_hours, compute_sessions
@@ -19,7 +21,14 @@ from referee.traces.statements import get_driver
 from referee.traces.tables import SessionRow, SpanRow
 from referee.traces.updating import WRITERS_LOCK
 
-__all__ = ["MAX_TREE_EVENTS", "build_tree", "delete_event", "delete_session", "get_session_tree"]
+__all__ = [
+    "MAX_TREE_EVENTS",
+    "build_tree",
+    "delete_event",
+    "delete_session",
+    "delete_sessions",
+    "get_session_tree",
+]
 
 MAX_TREE_EVENTS: Final = 50_000
 
@@ -138,12 +147,25 @@ async def delete_session(database: Database, project_id: UUID, session_id: str) 
         await _lock(session)
         if await session.get(SessionRow, (project_id, uid)) is None:
             raise _not_found(session_id)
-        rows = await _delete_rows(
-            session, SpanRow.project_id == project_id, SpanRow.session_uid == uid, keeps_session=False
-        )
-        await session.execute(
-            delete(SessionRow).where(SessionRow.project_id == project_id, SessionRow.session_uid == uid)
-        )
+        return await delete_sessions(session, project_id, [uid])
+
+
+async def delete_sessions(session: AsyncSession, project_id: UUID, uids: Sequence[UUID]) -> int:
+    """Delete sessions with all their events, and what of these stands in kept bodies.
+
+    Args:
+        session: A transaction; the writers' lock is held to its end.
+        project_id: Whose.
+        uids: Uids of sessions.
+
+    Returns:
+        How many events there were.
+    """
+    await _lock(session)
+    rows = await _delete_rows(session, project_id, SpanRow.session_uid.in_(uids), keeps_session=False)
+    await session.execute(
+        delete(SessionRow).where(SessionRow.project_id == project_id, SessionRow.session_uid.in_(uids))
+    )
     return len(rows)
 
 
@@ -158,7 +180,7 @@ async def delete_event(database: Database, project_id: UUID, event_id: str) -> N
         await _lock(session)
         rows = await _delete_rows(
             session,
-            SpanRow.project_id == project_id,
+            project_id,
             or_(SpanRow.span_uid == uid, SpanRow.event_id == event_id),
             keeps_session=True,
         )
@@ -174,11 +196,16 @@ async def _lock(session: AsyncSession) -> None:
     await session.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": WRITERS_LOCK})
 
 
-async def _delete_rows(session: AsyncSession, *conditions: Any, keeps_session: bool) -> list[NewSpan]:
-    """Delete rows and take them out of the sums."""
+async def _delete_rows(
+    session: AsyncSession, project_id: UUID, condition: ColumnElement[bool], *, keeps_session: bool
+) -> list[NewSpan]:
+    """Delete rows, take them out of the sums and out of the bodies they came in."""
+    conditions = (SpanRow.project_id == project_id, condition)
     removed = (await session.scalars(select(SpanRow).where(*conditions).with_for_update())).all()
     spans = [read_back(row) for row in removed]
+    batch_ids = [row.batch_id for row in removed if row.batch_id is not None]
     await session.execute(delete(SpanRow).where(*conditions))
+    await forget_spans(session, project_id, batch_ids)
     async with (await get_driver(session)).cursor() as cursor:
         await add_hours(cursor, compute_hours(spans, -1))
         if keeps_session:

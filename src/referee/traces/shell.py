@@ -55,6 +55,8 @@ def register_in_shell(shell: Shell, room: Callable[[], TracesRoom]) -> None:
         NavigationEntry(
             "Observe", "Traces", "/ui/traces", icon="trace", order=20, count=count_traces, key="t"
         ),
+        NavigationEntry("Observe", "Live tail", "/ui/traces/live", icon="running", order=25),
+        NavigationEntry("Observe", "Service map", "/ui/traces/map", icon="trace", order=26),
     )
     shell.navigation.register_jump(find_sessions)
     shell.live.register_topic("spans")

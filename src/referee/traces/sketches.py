@@ -11,18 +11,19 @@ import math
 from collections.abc import Mapping
 from typing import Final
 
-__all__ = ["RELATIVE_ERROR", "compute_bucket", "compute_quantile_ns", "merge_sketches"]
+__all__ = ["LOG_GAMMA", "RELATIVE_ERROR", "compute_bucket", "compute_quantile_ns", "merge_sketches"]
 
 RELATIVE_ERROR: Final = 0.02
 _GAMMA: Final = (1 + RELATIVE_ERROR) / (1 - RELATIVE_ERROR)
-_LOG_GAMMA: Final = math.log(_GAMMA)
+LOG_GAMMA: Final = math.log(_GAMMA)
+"""Width of a bucket, as the logarithm of the quotient of its ends."""
 
 
 def compute_bucket(duration_ns: int) -> int:
     """Return the bucket of a duration; all of a microsecond or less share bucket 0."""
     if duration_ns <= 1_000:
         return 0
-    return math.ceil(math.log(duration_ns / 1_000) / _LOG_GAMMA)
+    return math.ceil(math.log(duration_ns / 1_000) / LOG_GAMMA)
 
 
 def compute_quantile_ns(sketch: Mapping[int, int], share: float) -> float | None:

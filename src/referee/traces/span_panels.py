@@ -78,6 +78,7 @@ class SpanPanel:
     event_type: str
     facts: Sequence[tuple[str, str]]
     error: str | None
+    event_id: str
     session_url: str
     trace_url: str
     groups: Sequence[tuple[str, Sequence[Block]]] = ()
@@ -105,6 +106,7 @@ def build_panel(detail: SpanDetail, tab: str, raw: dict[str, JsonValue] | None) 
         event_type=event.event_type,
         facts=list(_list_facts(detail)),
         error=None if event.error is None else event.error[:MAX_BLOCK_CHARACTERS],
+        event_id=event.event_id,
         session_url=f"{find_session_url_of(detail)}?span={event.span_uid}",
         trace_url=span_url,
         groups=[("Input", _list_blocks(event.inputs)), ("Output", _list_blocks(event.outputs))]

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
-from typing import Any, Final, LiteralString
+from dataclasses import dataclass, field, replace
+from typing import Any, Final, LiteralString, TypeAlias
 from uuid import UUID
 
 import psycopg
+import zstandard
 from psycopg import sql
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.foundation.web.live import publish
+from referee.traces.bodies import decode_body, empty_spans
 from referee.traces.counting import find_uncounted
-from referee.traces.otlp.spans import Resource
+from referee.traces.otlp.spans import ZSTD_LEVEL, Resource
 from referee.traces.rollups import (
     HourKey,
     HourTotals,
@@ -40,9 +42,8 @@ MAX_RELATIVES: Final = 50_000
 """Stored spans of the same traces that are read to find whose tokens count. In a trace with more of them
 a span below or above the rest no longer changes what counts."""
 
-_STAGE: Final[LiteralString] = (
-    "CREATE TEMP TABLE IF NOT EXISTS staged_spans (LIKE spans INCLUDING DEFAULTS) ON COMMIT DELETE ROWS"
-)
+SpanKey: TypeAlias = tuple[str, str]
+"""Project and uid."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +86,7 @@ async def store_arrivals(session: AsyncSession, arrivals: Sequence[Arrival]) -> 
         await cursor.execute("SELECT pg_advisory_xact_lock(%s)", [WRITERS_LOCK])
         relatives = await _list_relatives(cursor, spans)
         uncounted = await _settle_counted(cursor, spans, relatives)
-        known = await _insert_spans(cursor, spans)
-        known |= {(relative.project_id, relative.span_uid) for relative in relatives}
+        known = await _insert_spans(cursor, spans, relatives)
         new = [span for span in spans if (span.project_id, span.span_uid) not in known]
         sessions, hours = compute_sessions(new), compute_hours(new)
         for relative in uncounted:
@@ -104,12 +104,12 @@ async def store_arrivals(session: AsyncSession, arrivals: Sequence[Arrival]) -> 
 
 
 def _list_once(arrivals: Iterable[Arrival]) -> list[NewSpan]:
-    """Return the spans of all requests once each, in the order of their keys."""
-    spans: dict[tuple[str, str], NewSpan] = {}
+    """Return the spans of all requests once each, as they came: those of a trace beside each other."""
+    spans: dict[SpanKey, NewSpan] = {}
     for arrival in arrivals:
         for span in arrival.spans:
             spans.setdefault((span.project_id, span.span_uid), span)
-    return [spans[key] for key in sorted(spans)]
+    return list(spans.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,31 +211,54 @@ def _read_relative(
     )
 
 
-_COPY: Final[LiteralString] = "COPY staged_spans ({}) FROM STDIN"
-_KNOWN: Final[LiteralString] = """
-SELECT s.project_id::text, s.span_uid::text FROM staged_spans t JOIN spans s USING (project_id, span_uid)
-WHERE s.xmin <> pg_current_xact_id()::xid
+_COPY: Final = sql.SQL("COPY spans ({}) FROM STDIN").format(sql.SQL(", ").join(map(sql.Identifier, COLUMNS)))
+_SELECT_KNOWN: Final[LiteralString] = """
+SELECT s.project_id::text, s.span_uid::text FROM unnest(%s::uuid[], %s::uuid[]) AS t (p, u)
+JOIN spans s ON s.project_id = t.p AND s.span_uid = t.u
 """
 
 
-async def _insert_spans(cursor: psycopg.AsyncCursor[Any], spans: Sequence[NewSpan]) -> set[tuple[str, str]]:
-    """Insert rows. Returns project and uid of those that were there already."""
-    columns = sql.SQL(", ").join(map(sql.Identifier, COLUMNS))
-    await cursor.execute(_STAGE)
-    async with cursor.copy(sql.SQL(_COPY).format(columns)) as copy:
-        await copy.write(await asyncio.to_thread(_render, spans))
-    await cursor.execute(
-        sql.SQL("INSERT INTO spans ({0}) SELECT {0} FROM staged_spans ON CONFLICT DO NOTHING").format(columns)
-    )
-    known: set[tuple[str, str]] = set()
-    if cursor.rowcount < len(spans):
-        await cursor.execute(_KNOWN)
-        known = {(p.replace("-", ""), u.replace("-", "")) for p, u in await cursor.fetchall()}
+async def _insert_spans(
+    cursor: psycopg.AsyncCursor[Any], spans: Sequence[NewSpan], relatives: Sequence[_Relative]
+) -> set[SpanKey]:
+    """Insert the rows of spans that are not there. Returns project and uid of those that were.
+
+    Copied straight into the table: under ``WRITERS_LOCK`` nobody else inserts, so what is there is known
+    before. A span that is stored stands among its trace's; only an event of the API, which has no trace, is
+    looked for by itself. Should one be met all the same, because an event bears the uid of a span, all are
+    looked for.
+    """
+    known = {(relative.project_id, relative.span_uid) for relative in relatives}
+    known |= await _find_known(cursor, [span for span in spans if span.trace_uid is None])
+    await cursor.execute("SAVEPOINT before_copy")
+    try:
+        await _copy(cursor, spans, known)
+    except psycopg.errors.UniqueViolation:
+        await cursor.execute("ROLLBACK TO SAVEPOINT before_copy")
+        known |= await _find_known(cursor, spans)
+        await _copy(cursor, spans, known)
     return known
 
 
+async def _copy(cursor: psycopg.AsyncCursor[Any], spans: Sequence[NewSpan], known: set[SpanKey]) -> None:
+    fresh = [span for span in spans if (span.project_id, span.span_uid) not in known]
+    if fresh:
+        lines = await asyncio.to_thread(_render, fresh)
+        async with cursor.copy(_COPY) as copy:
+            await copy.write(lines)
+
+
+async def _find_known(cursor: psycopg.AsyncCursor[Any], spans: Sequence[NewSpan]) -> set[SpanKey]:
+    if not spans:
+        return set()
+    await cursor.execute(
+        _SELECT_KNOWN, [[span.project_id for span in spans], [span.span_uid for span in spans]]
+    )
+    return {(p.replace("-", ""), u.replace("-", "")) for p, u in await cursor.fetchall()}
+
+
 def _render(spans: Sequence[NewSpan]) -> bytes:
-    return b"".join(render_line(span) + b"\n" for span in spans)
+    return b"".join([render_line(span) for span in spans])
 
 
 async def _insert_batches(cursor: psycopg.AsyncCursor[Any], arrivals: Sequence[Arrival]) -> None:
@@ -245,6 +268,8 @@ async def _insert_batches(cursor: psycopg.AsyncCursor[Any], arrivals: Sequence[A
         batch = arrival.batch
         if batch is None or all(span.span_uid in arrival.known_uids for span in arrival.spans):
             continue
+        if arrival.known_uids:
+            batch = await asyncio.to_thread(_leave_out_known, batch, arrival)
         resources.update({(arrival.project_id, uid): shared for uid, shared in arrival.resources.items()})
         await cursor.execute(
             "INSERT INTO span_batches (batch_id, project_id, schema, schema_version, spans_count, size_bytes,"
@@ -270,3 +295,18 @@ async def _insert_batches(cursor: psycopg.AsyncCursor[Any], arrivals: Sequence[A
                 [dump_json(resources[key].scope).decode() for key in keys],
             ],
         )
+
+
+def _leave_out_known(batch: Batch, arrival: Arrival) -> Batch:
+    """Return a body without the spans that another body holds already: deleting one deletes all there is of it."""
+    request = decode_body(batch.schema, batch.body)
+    kept = {
+        span.batch_position
+        for span in arrival.spans
+        if span.batch_position is not None and span.span_uid not in arrival.known_uids
+    }
+    plain = None if request is None else empty_spans(request, kept)
+    if plain is None:
+        return batch
+    body = zstandard.ZstdCompressor(level=ZSTD_LEVEL).compress(plain)
+    return replace(batch, body=body, size_bytes=len(plain), spans_count=len(kept))

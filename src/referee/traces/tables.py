@@ -37,7 +37,9 @@ from referee.foundation.store import Base
 __all__ = [
     "EVENT_TYPES",
     "EventUpdateRow",
+    "OwnWorkRow",
     "ResourceRow",
+    "RetentionRow",
     "SessionRow",
     "SpanBatchRow",
     "SpanHourRow",
@@ -55,19 +57,35 @@ class SpanRow(Base):
         Index("ix_spans__project_id_start_ns", "project_id", "start_ns"),
         Index("ix_spans__project_id_session_uid", "project_id", "session_uid", "start_ns"),
         Index("ix_spans__trace_id", "trace_id", postgresql_where=text("trace_id IS NOT NULL")),
+        # What lists of traces filter and count by stands in the index itself: a root in ten spans is a page each.
         Index(
             "ix_spans__roots",
             "project_id",
             "start_ns",
+            postgresql_include=["span_uid", "trace_id", "event_type"],
             postgresql_where=text("parent_uid IS NULL AND event_type <> 'session'"),
         ),
-        Index("ix_spans__errors", "project_id", "start_ns", postgresql_where=text("error IS NOT NULL")),
+        Index(
+            "ix_spans__errors",
+            "project_id",
+            "start_ns",
+            postgresql_include=["span_uid", "trace_id"],
+            postgresql_where=text("error IS NOT NULL"),
+        ),
+        # Filters look for whole words without regard to case.
         Index(
             "ix_spans__user_id",
             "project_id",
-            "user_id",
+            text("lower(user_id)"),
             "start_ns",
             postgresql_where=text("user_id IS NOT NULL"),
+        ),
+        Index(
+            "ix_spans__model",
+            "project_id",
+            text("lower(model)"),
+            postgresql_include=["span_uid", "trace_id"],
+            postgresql_where=text("model IS NOT NULL"),
         ),
         Index("ix_spans__event_id", "project_id", "event_id", postgresql_where=text("event_id IS NOT NULL")),
         Index(
@@ -138,7 +156,14 @@ class SessionRow(Base):
     __tablename__ = "sessions"
     __table_args__ = (
         Index("ix_sessions__project_id_start_ns", "project_id", "start_ns"),
-        Index("ix_sessions__user_id", "project_id", "user_id", postgresql_where=text("user_id IS NOT NULL")),
+        Index("ix_sessions__project_id_last_seen_at", "project_id", "last_seen_at"),
+        Index(
+            "ix_sessions__user_id",
+            "project_id",
+            text("lower(user_id)"),
+            "start_ns",
+            postgresql_where=text("user_id IS NOT NULL"),
+        ),
     )
 
     project_id: Mapped[UUID] = mapped_column(ForeignKey("projects.project_id"), primary_key=True)
@@ -235,3 +260,28 @@ class EventUpdateRow(Base):
     event_id: Mapped[str]
     changes_json: Mapped[dict[str, JsonValue]]
     received_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class RetentionRow(Base):
+    """How long a project keeps its sessions. Without a row: for ever."""
+
+    __tablename__ = "trace_retentions"
+    __table_args__ = (CheckConstraint("keep_days BETWEEN 1 AND 36500", name="keep_days_range"),)
+
+    project_id: Mapped[UUID] = mapped_column(
+        ForeignKey("projects.project_id", ondelete="CASCADE"), primary_key=True
+    )
+    keep_days: Mapped[int | None]
+    """After the last span of a session; null: for ever."""
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+
+class OwnWorkRow(Base):
+    """Up to where Referee's own work of one kind has been kept as traces."""
+
+    __tablename__ = "own_work_places"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    """Such as ``analysis``."""
+    finished_at: Mapped[datetime]
+    """The latest end that was seen."""

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeAlias
 
 from fastapi import Depends, Path, Query, Request, Response
+from starlette.responses import StreamingResponse
 
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.web.answers import (
@@ -14,6 +15,7 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
     filter_parameter,
 )
 from referee.foundation.web.client_routes import ClientRouter
@@ -22,7 +24,8 @@ from referee.traces import queries, trace_reading
 from referee.traces.filter_fields import SESSION_FIELDS, TRACE_FIELDS, parse_trace_filter
 from referee.traces.outline_queries import of_trace
 from referee.traces.room import TracesRoom
-from referee.traces.trace_models import RawSpanModel, SessionSummary, SpanModel, TraceModel
+from referee.traces.trace_exports import iterate_trace_lines
+from referee.traces.trace_models import CriticalPathModel, RawSpanModel, SessionSummary, SpanModel, TraceModel
 
 __all__ = ["create_trace_api"]
 
@@ -78,6 +81,19 @@ def create_trace_api(room: Callable[[], TracesRoom]) -> ClientRouter:
             )
         return answer_page(request, response, page, TraceModel.of)
 
+    @router.get(
+        "/v1/traces/export", response_class=StreamingResponse, responses=answers_file("application/jsonl")
+    )
+    async def export_traces(
+        principal: PrincipalParameter, filter: Annotated[Filter, Depends(read_trace_filter)]
+    ) -> StreamingResponse:
+        """Send every span of the traces that match as JSON Lines, the traces with the latest start first."""
+        return StreamingResponse(
+            iterate_trace_lines(room().database, principal.project_id, filter),
+            media_type="application/jsonl",
+            headers={"Content-Disposition": 'attachment; filename="traces.jsonl"'},
+        )
+
     @router.get("/v1/traces/{trace_id}")
     async def list_trace_spans(
         request: Request,
@@ -93,6 +109,13 @@ def create_trace_api(room: Callable[[], TracesRoom]) -> ClientRouter:
             room().database, principal.project_id, uid, cursor=cursor, limit=limit
         )
         return answer_page(request, response, page, SpanModel.of)
+
+    @router.get("/v1/traces/{trace_id}/critical-path")
+    async def get_critical_path(trace_id: TraceId, principal: PrincipalParameter) -> CriticalPathModel:
+        """Return the spans that bound how long a trace took, and for how long each of them did."""
+        uid = trace_reading.parse_trace_id(trace_id)
+        path = await trace_reading.read_critical_path(room().database, principal.project_id, uid)
+        return CriticalPathModel.of(uid.hex, path)
 
     @router.get("/v1/traces/{trace_id}/spans/{span_id}")
     async def get_span(

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Final, Literal
 
 from pydantic import BaseModel, Field, JsonValue
 
+from referee.traces.critical_paths import CriticalPath, PathStep
 from referee.traces.events import render_event
 from referee.traces.models import EventModel
 from referee.traces.views import STATUS_WORDS, Session, SpanDetail, Trace
 
-__all__ = ["RawSpanModel", "SessionSummary", "SpanModel", "TraceModel"]
+__all__ = ["CriticalPathModel", "RawSpanModel", "SessionSummary", "SpanModel", "TraceModel"]
+
+
+MAX_PATH_STEPS: Final = 1_000
+MAX_PATH_SEGMENTS: Final = 1_000
 
 
 class SessionSummary(BaseModel):
@@ -161,6 +166,64 @@ class RawSpanModel(SpanModel):
     def of_raw(cls, detail: SpanDetail, raw: dict[str, JsonValue] | None) -> RawSpanModel:
         """Return a span as JSON, with what it was made from."""
         return cls(**dict(SpanModel.of(detail)), raw=raw)
+
+
+class PathSegmentModel(BaseModel):
+    """A stretch of time that one span bounds by itself."""
+
+    after_ms: float = Field(description="From the start of the trace.")
+    duration_ms: float
+
+
+class PathStepModel(BaseModel):
+    """One span of the critical path."""
+
+    span_id: str | None
+    event_id: str
+    name: str
+    event_type: str
+    duration_ms: float | None = Field(description="Of the whole span; null when it has not ended.")
+    own_ms: float = Field(description="How long it bounds the trace by itself.")
+    own_share: float = Field(description="Of the trace's duration.", ge=0, le=1)
+    segments: list[PathSegmentModel]
+
+
+class CriticalPathModel(BaseModel):
+    """The spans that bound how long a trace took, in the order in which they first do."""
+
+    trace_id: str
+    duration_ms: float = Field(description="From the first start to the last end.")
+    steps_count: int
+    steps: list[PathStepModel] = Field(description="At most 1,000, those that bound it longest.")
+
+    @classmethod
+    def of(cls, trace_id: str, path: CriticalPath) -> CriticalPathModel:
+        """Return a path as JSON."""
+        return cls(
+            trace_id=trace_id,
+            duration_ms=path.total_ns / 1e6,
+            steps_count=len(path.steps),
+            steps=[_build_step(step, path) for step in path.list_longest(MAX_PATH_STEPS)],
+        )
+
+
+def _build_step(step: PathStep, path: CriticalPath) -> PathStepModel:
+    span = step.span
+    return PathStepModel(
+        span_id=span.span_id,
+        event_id=str(span.span_uid),
+        name=span.name,
+        event_type=span.event_type,
+        duration_ms=None if span.end_ns is None else (span.end_ns - span.start_ns) / 1e6,
+        own_ms=step.own_ns / 1e6,
+        own_share=path.compute_share(step),
+        segments=[
+            PathSegmentModel(
+                after_ms=(one.start_ns - path.start_ns) / 1e6, duration_ms=(one.end_ns - one.start_ns) / 1e6
+            )
+            for one in step.segments[:MAX_PATH_SEGMENTS]
+        ],
+    )
 
 
 def _word_status(status: int) -> Literal["unset", "ok", "error"]:

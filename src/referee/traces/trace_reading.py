@@ -15,6 +15,7 @@ from referee.core.findings import JsonValue
 from referee.core.pages import Page
 from referee.foundation.store import Database
 from referee.traces import outline_queries, queries
+from referee.traces.critical_paths import CriticalPath, compute_critical_path
 from referee.traces.identity import compute_uid
 from referee.traces.outlines import Fold, Outline, build_outline
 from referee.traces.raw_spans import find_raw_span
@@ -25,6 +26,7 @@ __all__ = [
     "get_span",
     "list_trace_spans",
     "parse_trace_id",
+    "read_critical_path",
     "read_session_tree",
     "read_trace_outline",
 ]
@@ -67,6 +69,21 @@ async def read_trace_outline(
     if not spans:
         raise queries.make_trace_not_found()
     return await asyncio.to_thread(build_outline, spans, fold)
+
+
+async def read_critical_path(database: Database, project_id: UUID, trace_id: UUID) -> CriticalPath:
+    """Return the spans that bound a trace.
+
+    Raises:
+        NotFound: The project has no span of it.
+    """
+    async with database.reading() as session:
+        spans = await outline_queries.list_outline_spans(
+            session, *outline_queries.of_trace(project_id, trace_id)
+        )
+    if not spans:
+        raise queries.make_trace_not_found()
+    return await asyncio.to_thread(compute_critical_path, spans)
 
 
 async def read_session_tree(

@@ -11,12 +11,13 @@ from fastapi import Query, Request
 
 from referee.foundation.web.formats import format_duration
 from referee.foundation.web.lists import change_query
+from referee.traces.critical_paths import CriticalPath, PathStep
 from referee.traces.outline_queries import MAX_OUTLINE_SPANS, MAX_SPAN_EVENTS, LoggedEvent
-from referee.traces.outlines import Fold, Outline, OutlineRow
+from referee.traces.outlines import MIN_BAR_SHARE, Fold, Outline, OutlineRow
 from referee.traces.page_lists import show_cost
 from referee.traces.span_panels import TABS, make_key_values
 
-__all__ = ["ROWS_COUNT", "TreeState", "build_tree_context", "read_tree_state"]
+__all__ = ["ROWS_COUNT", "TreeState", "build_path_context", "build_tree_context", "read_tree_state"]
 
 ROWS_COUNT: Final = 300
 """Rows in one answer; the next ones come when the last is scrolled into view."""
@@ -25,8 +26,10 @@ MAX_INDENT_LEVELS: Final = 24
 """Deeper rows stand no further in; their depth is said in words."""
 INDENT_PX: Final = 12
 BAR_WIDTH: Final = 1_000
+MAX_BARS: Final = 200
 _TONES: Final = {"model": "series-1", "chain": "series-2", "tool": "series-3", "session": "series-8"}
 _LEVELS: Final = (1, 2, 3, 5)
+_VIEWS: Final = (("waterfall", "Waterfall"), ("critical", "Critical path"), ("log", "Span events"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +64,7 @@ async def read_tree_state(
     request: Request,
     span: Annotated[str, Query(max_length=600)] = "",
     tab: Annotated[Literal["io", "attributes", "events", "scores", "raw"], Query()] = "io",
-    view: Annotated[Literal["waterfall", "log"], Query()] = "waterfall",
+    view: Annotated[Literal["waterfall", "critical", "log"], Query()] = "waterfall",
     offset: Annotated[int, Query(ge=0, le=MAX_OUTLINE_SPANS)] = 0,
     levels: Annotated[int | None, Query(ge=1, le=1_000)] = None,
     fold: Annotated[list[UUID] | None, Query(max_length=MAX_TOGGLED)] = None,
@@ -105,6 +108,7 @@ def build_tree_context(
         "first_url": state.url(offset=None) if state.offset else "",
         "ticks": [format_duration(outline.total_ns * quarter / 4e9) for quarter in range(5)],
         "is_cut": outline.spans_count >= MAX_OUTLINE_SPANS,
+        "path": None,
         "max_spans": MAX_OUTLINE_SPANS,
         "views": [
             {
@@ -112,7 +116,8 @@ def build_tree_context(
                 "label": label,
                 "is_current": state.view == word,
             }
-            for word, label in (("waterfall", "Waterfall"), ("log", "Span events"))
+            for word, label in _VIEWS
+            if word != "critical" or state.path.startswith("/ui/traces/")
         ],
         "level_choices": _list_levels(state, outline),
         "logged": [_build_logged(state, outline, one) for one in logged[:MAX_SPAN_EVENTS]],
@@ -127,6 +132,42 @@ def build_tree_context(
             for word, label in TABS
         ],
         "close_url": state.url(span=None, tab=None),
+    }
+
+
+def build_path_context(state: TreeState, path: CriticalPath) -> dict[str, Any]:
+    """Return what the view of a critical path shows: at most ``ROWS_COUNT`` steps, the longest ones."""
+    shown = path.list_longest(ROWS_COUNT)
+    covered_ns = sum(step.own_ns for step in path.steps)
+    return {
+        "rows": [_build_step(state, path, step) for step in shown],
+        "left_out_count": len(path.steps) - len(shown),
+        "steps_count": len(path.steps),
+        "total": format_duration(path.total_ns / 1e9),
+        "idle": format_duration((path.total_ns - covered_ns) / 1e9) if covered_ns < path.total_ns else "",
+    }
+
+
+def _build_step(state: TreeState, path: CriticalPath, step: PathStep) -> dict[str, Any]:
+    span, total_ns = step.span, max(path.total_ns, 1)
+    return {
+        "row_id": span.span_uid.hex,
+        "url": state.url(span=str(span.span_uid)),
+        "is_selected": state.span in (str(span.span_uid), span.span_id),
+        "name": span.name or "unnamed",
+        "event_type": span.event_type,
+        "tone": _TONES[span.event_type],
+        "is_failed": span.is_failed,
+        "bars": [
+            (
+                round((one.start_ns - path.start_ns) / total_ns * BAR_WIDTH, 1),
+                round(max((one.end_ns - one.start_ns) / total_ns, MIN_BAR_SHARE) * BAR_WIDTH, 1),
+            )
+            for one in step.segments[:MAX_BARS]
+        ],
+        "own": step.own_ns / 1e9,
+        "share": path.compute_share(step),
+        "took": None if span.end_ns is None else (span.end_ns - span.start_ns) / 1e9,
     }
 
 

@@ -14,6 +14,8 @@ from uuid import UUID
 import uvicorn
 from sqlalchemy import func, select
 
+from referee.alerts import AlertsRoom
+from referee.alerts.sealing import open_sealer
 from referee.analysis import AnalysisRequest, AnalysisRoom, create_analysis
 from referee.analysis.analyzers import REMOTE_SERVICE, register_remote_workflows
 from referee.analysis.analyzers.api import create_api
@@ -34,6 +36,8 @@ from referee.analysis.service import RUN_ANALYSIS
 from referee.analysis.tables import ToolRunAttemptRow, ToolRunRow
 from referee.app import Application
 from referee.apps import AppsRoom
+from referee.audit.room import AuditRoom
+from referee.backfills import BackfillsRoom
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.core.vocabulary import Outcome, Service
@@ -41,6 +45,7 @@ from referee.experiments import ExperimentsRoom
 from referee.experiments.evaluators import EvaluatorsRoom, JudgeBook
 from referee.foundation.access import Principal, authenticate, find_local_principal
 from referee.foundation.jobs import ChildJob, JobContext, JobEngine
+from referee.foundation.outgoing import open_guard
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_artifacts, open_database
 from referee.foundation.web import LiveHub, create_shell
@@ -48,6 +53,7 @@ from referee.pipelines import PipelinesRoom
 from referee.tools.contract import RawOutput, ToolPlan
 from referee.tools.install import ToolInstaller
 from referee.traces import open_traces
+from referee.videos import InstalledVision, VideosRoom
 
 SMALL = AnalyzerLimits(
     heartbeat_s=0.5,
@@ -55,6 +61,7 @@ SMALL = AnalyzerLimits(
     patience_s=30.0,
     look_s=0.05,
     chunk_bytes=2_048,
+    own_file_bytes=4_096,
     window_bytes=8_192,
     commit_bytes=4_096,
 )
@@ -192,8 +199,20 @@ async def open_job_application(settings: Settings, limits: AnalyzerLimits) -> As
         analysis=room,
         experiments=experiments,
         evaluators=EvaluatorsRoom(experiments=experiments, judges=JudgeBook(settings)),
+        audit=AuditRoom(settings=settings, database=database),
         pipelines=PipelinesRoom(
             settings=settings, database=database, artifacts=artifacts, apps=apps, analysis=room
+        ),
+        backfills=BackfillsRoom(settings=settings, database=database, analysis=room),
+        videos=VideosRoom(
+            settings=settings, database=database, artifacts=artifacts, vision=InstalledVision(settings)
+        ),
+        alerts=AlertsRoom(
+            settings=settings,
+            database=database,
+            sources={},
+            guard=open_guard(settings),
+            sealer=open_sealer(settings.home),
         ),
     )
     await engine.stop()

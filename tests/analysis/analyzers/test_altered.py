@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import io
 import json
@@ -13,11 +14,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+from sqlalchemy import select
 from tests.analysis.analyzers.site import Site, find_odd, make_output
 from websockets.asyncio.client import ClientConnection, connect
 
 from referee.analysis.analyzers.bundles import write_bundle
 from referee.analysis.analyzers.protocol import PROTOCOL_VERSION
+from referee.analysis.analyzers.tables import AnalyzerTransferRow
 from referee.core.ids import new_id
 
 CHUNK_BYTES = 1_000
@@ -52,6 +55,10 @@ class HandMade:
         chunk = {"transfer_id": self.transfer_id, "offset": offset, "length": len(announced)}
         await self.say("result_chunk", {**chunk, "crc32": zlib.crc32(announced)})
         await self.connection.send(sent)
+
+    async def send_piece(self, offset: int) -> None:
+        piece = self.data[offset : offset + CHUNK_BYTES]
+        await self.send_chunk(offset, piece, piece)
 
     async def send_from(self, offset: int, data: bytes) -> None:
         for start in range(offset, len(data), CHUNK_BYTES):
@@ -118,6 +125,29 @@ async def test_result_that_never_has_its_digest_is_refused_after_three_times(
         runs = await site.wait_for_outcomes(analysis_id)
     assert runs["vulture"].outcome == "failed"
     assert "3 times with another digest" in runs["vulture"].reason
+
+
+async def test_commit_that_ends_between_two_pieces_is_told_with_the_next(
+    site: Site, project_id: UUID, subject: Path
+) -> None:
+    async with take_work(site, project_id, subject) as (made, _):
+        await made.offer(hashlib.sha256(made.data).hexdigest())
+        for start in range(0, 4 * CHUNK_BYTES, CHUNK_BYTES):  # the last of them begins a commit
+            await made.send_piece(start)
+        async with asyncio.timeout(20):
+            while await read_committed_bytes(site, made.transfer_id) < 4 * CHUNK_BYTES:
+                await asyncio.sleep(0.02)
+            await made.send_piece(4 * CHUNK_BYTES)
+            assert (await made.hear("chunk_ack"))["committed_bytes"] == 4 * CHUNK_BYTES
+
+
+async def read_committed_bytes(site: Site, transfer_id: str) -> int:
+    """Return how much of a transfer is recorded."""
+    async with site.application.database.reading() as session:
+        statement = select(AnalyzerTransferRow.committed_bytes).where(
+            AnalyzerTransferRow.transfer_id == UUID(transfer_id)
+        )
+        return (await session.execute(statement)).scalar_one()
 
 
 async def test_more_bytes_than_announced_are_not_taken(site: Site, project_id: UUID, subject: Path) -> None:

@@ -11,6 +11,7 @@ from uuid import UUID
 
 import httpx
 import pytest
+from tests.foundation.outgoing.payloads import listener, make_payloads
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 
@@ -146,6 +147,28 @@ async def test_request_for_what_it_may_not_have_is_refused(
         result, told = await analyze(connection, "static_analyze", **request)
     assert (result["status"], result["analysis"]["code"]) == ("error", code)
     assert told == []
+
+
+async def test_no_spelling_of_a_private_address_is_a_target(ports: dict[Service, int]) -> None:
+    answers = []
+    with listener() as seen:
+        payloads = make_payloads(seen.port)
+        async with call(ports, Service.dynamic) as connection:
+            for payload in payloads:
+                request = {
+                    "model_slug": MODEL,
+                    "app_number": 1,
+                    "tools": ["curl"],
+                    "target_urls": [payload.url],
+                }
+                answers.append((await analyze(connection, "dynamic_analyze", **request))[0])
+    assert len(payloads) >= 300
+    assert {answer["status"] for answer in answers} == {"error"}
+    assert {answer["analysis"]["code"] for answer in answers} == {
+        "analyzer.target_invalid",
+        "analyzer.target_refused",
+    }
+    assert seen.connections == []
 
 
 async def test_app_that_is_a_link_out_of_the_folder_is_refused(

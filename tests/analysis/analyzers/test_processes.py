@@ -81,9 +81,9 @@ async def list_tries(home: Path, analysis_id: UUID) -> list[tuple[str, str, bool
 
 
 async def test_analyzer_runs_two_services_and_leaves(home: Path, tools_dir: Path, referee: Referee) -> None:
-    assert referee("up", "--detach", "--port", "0").returncode == 0
+    assert referee("up", "--detach", "--port", "0", REFEREE_DATABASE_URL="").returncode == 0
     try:
-        key = referee("key", "create", "lab", "--scope", "write").stdout.split()[0]
+        key = referee("key", "create", "lab", "--scope", "write", REFEREE_DATABASE_URL="").stdout.split()[0]
         address = f"127.0.0.1:{json.loads((home / 'server.json').read_text())['port']}"
         client = httpx.Client(base_url=f"http://{address}", timeout=30)
 

@@ -25,7 +25,7 @@ from tests.analysis.analyzers.site import (
     open_job_application,
     open_site,
 )
-from websockets.asyncio.server import serve
+from websockets.asyncio.server import ServerConnection, serve
 
 from referee.analysis import AnalysisRequest, AnalysisRoom, create_analysis
 from referee.analysis.analyzers.client import AnalyzerClient, AnalyzerProfile, Execute
@@ -56,10 +56,12 @@ def find_dead_url() -> str:
         return f"ws://127.0.0.1:{taken.getsockname()[1]}"
 
 
-def with_urls(room: AnalysisRoom, urls: Sequence[str], key: str | None = None) -> AnalysisRoom:
+def with_urls(
+    room: AnalysisRoom, urls: Sequence[str], key: str | None = None, breaker_pause_s: float = 0.2
+) -> AnalysisRoom:
     """Return a room whose settings name these analyzers of the static service."""
     secret = None if key is None else SecretStr(key)
-    changes = {"static_analyzer_urls": list(urls), "analyzer_key": secret, "breaker_pause_s": 0.2}
+    changes = {"static_analyzer_urls": list(urls), "analyzer_key": secret, "breaker_pause_s": breaker_pause_s}
     return replace(room, settings=room.settings.model_copy(update=changes))
 
 
@@ -126,14 +128,21 @@ class World:
         *,
         key: str | None = None,
         find_trouble: Callable[[], str] = str,
+        port: int = 0,
     ) -> int:
         """Have one more analyzer; its port."""
         station = make_kitchen_station(self.folder / name, kitchen.execute, key, find_trouble)
-        return await self.stack.enter_async_context(listen(self.application, self.project_id, station))
+        return await self.stack.enter_async_context(listen(self.application, self.project_id, station, port))
 
-    async def call(self, *urls: str, key: str | None = None, limits: AnalyzerLimits = LIMITS) -> AnalysisRoom:
+    async def call(
+        self,
+        *urls: str,
+        key: str | None = None,
+        limits: AnalyzerLimits = LIMITS,
+        breaker_pause_s: float = 0.2,
+    ) -> AnalysisRoom:
         """Let the server call these addresses; its room."""
-        room = with_urls(self.application.analysis, urls, key)
+        room = with_urls(self.application.analysis, urls, key, breaker_pause_s)
         await self.stack.enter_async_context(keep_replicas(room, limits, QUICK))
         return room
 
@@ -317,8 +326,8 @@ async def test_address_that_leads_elsewhere_or_is_no_analyzer_is_refused(world: 
         response.headers["Location"] = f"ws://127.0.0.1:{port}"
         return response
 
-    async def ignore(_: object) -> None:
-        await asyncio.sleep(60)
+    async def ignore(connection: ServerConnection) -> None:
+        await connection.wait_closed()
 
     leading = await world.stack.enter_async_context(serve(ignore, "127.0.0.1", 0, process_request=redirect))
     other = await world.stack.enter_async_context(serve(ignore, "127.0.0.1", 0))
@@ -327,6 +336,23 @@ async def test_address_that_leads_elsewhere_or_is_no_analyzer_is_refused(world: 
     assert first.reason == "It answered 302 where a WebSocket was asked for."
     assert second.reason == "What listens there is no analyzer of this version of Referee."
     assert kitchen.requests == []
+
+
+async def test_analyzer_that_was_given_up_is_called_as_soon_as_work_waits_for_it(
+    world: World, project_id: UUID, subject: Path
+) -> None:
+    kitchen, url = Kitchen(), find_dead_url()
+    room = await world.call(url, limits=replace(LIMITS, recall_s=0.1), breaker_pause_s=600.0)
+    async with asyncio.timeout(20):
+        while (await world.see(room))[0].failures_count < room.settings.breaker_failures_count:
+            await asyncio.sleep(0.02)
+    analysis_id = await world.site.ask(project_id, subject, "vulture")
+    await world.listen("back again", kitchen, port=int(url.rpartition(":")[2]))
+
+    runs = await world.site.wait_for_outcomes(analysis_id)
+
+    assert find_odd(runs, 200) == []
+    assert kitchen.executed == ["vulture"]
 
 
 async def test_one_process_of_a_server_calls_and_another_takes_over(world: World) -> None:

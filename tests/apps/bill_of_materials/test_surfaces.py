@@ -11,7 +11,7 @@ from tests.apps.strangers_folder import PLACEHOLDERS, write_files
 from tests.apps.test_run_pages import NoJudgements
 from tests.web_site import open_site
 
-from referee.apps import AppsRoom, import_apps, reserve_app
+from referee.apps import AppsRoom, import_apps, read_app_folder, reserve_app
 from referee.apps.api import create_api
 from referee.apps.bill_of_materials.serving import make_bill
 from referee.apps.naming import find_app_id
@@ -40,7 +40,7 @@ async def fetch(room: AppsRoom, path: str) -> httpx.Response:
 async def take(room: AppsRoom, project_id: UUID, folder: Path) -> UUID:
     """Make the one app of a folder known."""
     async with room.database.transaction() as session:
-        imported = await import_apps(session, project_id, str(folder), allowed_roots=())
+        imported = await import_apps(session, project_id, read_app_folder(str(folder), allowed_roots=()))
     return imported.apps[0].app.app_id
 
 

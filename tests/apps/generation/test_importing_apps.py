@@ -10,7 +10,7 @@ from uuid import UUID
 import pytest
 from tests.apps.strangers_folder import APP, PLACEHOLDERS, make_strangers_folder
 
-from referee.apps import import_apps, list_apps, reserve_app
+from referee.apps import import_apps, list_apps, read_app_folder, reserve_app
 from referee.apps.service import APP_FIELDS
 from referee.core.errors import InvalidInput
 from referee.foundation.store import Database
@@ -29,7 +29,7 @@ async def take(
 ) -> list[tuple[str, int, bool]]:
     """Import a folder, and return models, numbers and what was new."""
     async with database.transaction() as session:
-        imported = await import_apps(session, project_id, str(folder), allowed_roots=roots)
+        imported = await import_apps(session, project_id, read_app_folder(str(folder), allowed_roots=roots))
     return [(one.app.model, one.app.number, one.is_new) for one in imported.apps]
 
 
@@ -107,7 +107,9 @@ async def test_strangers_folder_is_taken_over_whole_with_placeholders_and_junk_n
     models = make_strangers_folder(tmp_path)
     for _ in range(2):  # again it is the same
         async with database.transaction() as session:
-            imported = await import_apps(session, project_id, str(tmp_path), allowed_roots=())
+            imported = await import_apps(
+                session, project_id, read_app_folder(str(tmp_path), allowed_roots=())
+            )
 
     assert len(imported.apps) == 20
     found = {f"{one.app.model}/app{one.app.number}": one.app.placeholder for one in imported.placeholders}
@@ -136,7 +138,9 @@ async def test_placeholder_that_was_written_meanwhile_is_an_app(
 
     async def read() -> str | None:
         async with database.transaction() as session:
-            imported = await import_apps(session, project_id, str(tmp_path), allowed_roots=())
+            imported = await import_apps(
+                session, project_id, read_app_folder(str(tmp_path), allowed_roots=())
+            )
         return imported.apps[0].app.placeholder
 
     assert await read() == "empty"
@@ -152,5 +156,7 @@ async def test_loose_folders_of_a_stranger_are_apps_or_placeholders(
     (tmp_path / "box" / "nothing").mkdir()
     (tmp_path / "box" / "node_modules" / "x").mkdir(parents=True)
     async with database.transaction() as session:
-        imported = await import_apps(session, project_id, str(tmp_path / "box"), allowed_roots=())
+        imported = await import_apps(
+            session, project_id, read_app_folder(str(tmp_path / "box"), allowed_roots=())
+        )
     assert [one.app.placeholder for one in imported.apps] == [None, "empty"]

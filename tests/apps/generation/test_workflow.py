@@ -18,6 +18,7 @@ from tests.apps.conftest import fetch_json
 from tests.apps.generation.conftest import NOTES, Write
 from tests.apps.generation.replies import BACKEND, FRONTEND
 from tests.llm_server import LlmServer, Response, Script, answer, in_turn, serve_llm
+from tests.web_site import open_web_client
 
 from referee.app import open_application
 from referee.apps import (
@@ -32,7 +33,6 @@ from referee.apps import (
 from referee.apps.running import read_app_source
 from referee.foundation.access import get_project
 from referee.foundation.settings import Settings
-from referee.web_app import create_web_app
 
 HOSTILE = "<script>alert(1)</script>\n\n" + BACKEND
 Client: TypeAlias = Callable[..., AbstractAsyncContextManager[tuple[httpx.AsyncClient, LlmServer]]]
@@ -48,13 +48,7 @@ def serve(database_settings: Settings) -> Client:
     ) -> AsyncIterator[tuple[httpx.AsyncClient, LlmServer]]:
         with serve_llm(in_turn(*script)) as server:
             settings = database_settings.model_copy(update={"generator_url": server.url})
-            app = create_web_app(settings)
-            async with (
-                app.router.lifespan_context(app),
-                httpx.AsyncClient(
-                    transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765", timeout=60
-                ) as client,
-            ):
+            async with open_web_client(settings) as client:
                 yield client, server
 
     return open_client
@@ -145,11 +139,7 @@ async def test_what_cannot_be_asked_for_is_said(serve: Client) -> None:
 
 
 async def test_without_a_server_nothing_is_asked_for(database_settings: Settings) -> None:
-    app = create_web_app(database_settings)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765") as client,
-    ):
+    async with open_web_client(database_settings) as client:
         await client.post("/v1/models", json={"data": [{"id": "pico"}]})
         refused = await client.post("/v1/generations", json={"model": "pico", "template": "help-desk"})
         apps = (await client.get("/v1/apps")).json()

@@ -13,8 +13,10 @@ import pytest
 from sqlalchemy import func, insert, select
 from tests.experiments.runs.events import define, make_event
 from tests.llm_server import LlmServer, Request, Response, answer, failure, serve_llm
+from tests.web_site import open_web_client
 
 from referee.app import Application, open_application
+from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.experiments.evaluators import JudgeBook, enqueue_evaluations, select_evaluations
 from referee.experiments.evaluators.queries import Evaluation, list_evaluations
@@ -24,7 +26,7 @@ from referee.experiments.metrics.tables import MetricRow, MetricVersionRow
 from referee.foundation.access import get_project
 from referee.foundation.settings import LlmProvider, Settings
 from referee.traces import create_events, get_event
-from referee.web_app import create_web_app
+from referee.traces.service import change_event
 
 
 def judge(request: Request) -> Response:
@@ -136,6 +138,19 @@ async def test_code_runs_on_what_arrives_and_composites_follow(application: Appl
     assert metrics == {"length": 4.0, "length_explanation": "", "double": 8.0, "double_explanation": ""}
 
 
+async def test_a_ground_truth_that_comes_later_is_what_a_metric_waited_for(application: Application) -> None:
+    code = "def f(event):\n    return event['outputs']['answer'] == event['feedback']['ground_truth']\n"
+    await add_metric(application, "right", "PYTHON", code, needs_ground_truth=True, return_type="boolean")
+    [event_id] = await ingest(application, "four")
+    project = await get_project(application.database, "default")
+    async with application.database.reading() as session:
+        assert await list_evaluations(session, project.project_id, [event_id]) == []
+    changes: dict[str, JsonValue] = {"feedback": {"ground_truth": "four"}}
+    assert await change_event(application.traces, project.project_id, event_id, changes)
+    await wait_for_scores(application, [event_id], 1)
+    assert (await read_metrics(application, event_id))["right"] is True
+
+
 async def test_an_event_is_judged_by_a_version_of_a_metric_once(application: Application) -> None:
     await add_metric(application, "one", "PYTHON", "def f(event):\n    return 1\n")
     event_ids = await ingest(application, "a", "b")
@@ -223,13 +238,7 @@ def test_a_sample_is_repeatable_and_as_large_as_it_says() -> None:
 
 @asynccontextmanager
 async def open_client(settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_web_app(settings)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(
-            transport=httpx.ASGITransport(app), base_url="http://127.0.0.1:8765", timeout=60
-        ) as opened,
-    ):
+    async with open_web_client(settings) as opened:
         yield opened
 
 

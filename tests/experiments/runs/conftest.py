@@ -8,9 +8,9 @@ from uuid import uuid4
 
 import httpx
 import pytest
+from tests.web_site import open_web_client
 
 from referee.foundation.settings import Settings
-from referee.web_app import create_web_app
 
 MakeRun: TypeAlias = Callable[..., Awaitable[str]]
 """``(name, {datapoint: metrics}, **fields of the run)`` → id."""
@@ -19,12 +19,7 @@ MakeRun: TypeAlias = Callable[..., Awaitable[str]]
 @pytest.fixture
 async def client(database_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
     """A client on loopback, whose server also carries out jobs."""
-    app = create_web_app(database_settings)
-    transport = httpx.ASGITransport(app)
-    async with (
-        app.router.lifespan_context(app),
-        httpx.AsyncClient(transport=transport, base_url="http://127.0.0.1:8765", timeout=60) as opened,
-    ):
+    async with open_web_client(database_settings) as opened:
         yield opened
 
 

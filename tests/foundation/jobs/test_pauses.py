@@ -35,12 +35,19 @@ def make_quiet() -> QueuePause:
 
 def measure_wait_s(pause: QueuePause, act: Callable[[], None]) -> float:
     """Return how long a wait goes on after something was done to it from another thread."""
-    timer = threading.Timer(0.1, act)
+    done_s = 0.0
+
+    def act_and_note() -> None:
+        nonlocal done_s
+        done_s = time.monotonic()
+        act()
+
+    timer = threading.Timer(0.1, act_and_note)
     timer.start()
-    begun_s = time.monotonic()
     pause.wait(OFTEN_S)
+    ended_s = time.monotonic()
     timer.join()
-    return time.monotonic() - begun_s - 0.1
+    return ended_s - done_s
 
 
 def test_a_quiet_queue_is_looked_into_as_soon_as_it_is_told_of_a_job() -> None:

@@ -65,6 +65,24 @@ async def test_file_is_copied_and_kept_read_only(store: FolderArtifacts, tmp_pat
     assert await store.check(artifact.sha256) is None
 
 
+async def test_file_is_adopted_without_a_copy_and_kept_read_only(
+    store: FolderArtifacts, tmp_path: Path
+) -> None:
+    source = tmp_path / "stream"
+    source.write_bytes(b"seen as it came")
+    sha256 = hashlib.sha256(b"seen as it came").hexdigest()
+    artifact = await store.adopt_file(source, sha256, "text/plain")
+    assert (artifact.sha256, artifact.size_bytes) == (sha256, 15)
+    kept = store.path_of(sha256)
+    assert kept.samefile(source)
+    assert kept.stat().st_mode & 0o777 == 0o440
+    assert await store.adopt_file(source, sha256, "text/plain") == artifact
+    source.unlink()
+    assert await store.read_bytes(sha256) == b"seen as it came"
+    with pytest.raises(NotFound):
+        await store.adopt_file(source, sha256, "text/plain")
+
+
 async def test_fifty_writers_of_the_same_bytes_make_one_file(store: FolderArtifacts, tmp_path: Path) -> None:
     artifacts = await asyncio.gather(*(store.put_bytes(b"same" * 100_000, "text/plain") for _ in range(50)))
     assert len(set(artifacts)) == 1

@@ -67,8 +67,31 @@ async def test_every_operation_documents_its_problems(client: httpx.AsyncClient)
     assert description["openapi"] == "3.1.0"
     for path in description["paths"].values():
         for operation in path.values():
-            for status in ("401", "422", "500"):
-                assert "application/problem+json" in operation["responses"][status]["content"]
+            for status in ("401", "403", "500", "503"):
+                assert "application/problem+json" in answer_of(description, operation, status)["content"]
+
+
+async def test_what_takes_something_documents_that_it_may_be_wrong(client: httpx.AsyncClient) -> None:
+    description = await description_of(client)
+    listing, creation = (description["paths"]["/v1/examples"][method] for method in ("get", "post"))
+    assert {"422"} <= listing["responses"].keys() & {"413", "415", "422"} == {"422"}
+    assert {"404", "409", "413", "415", "422", "429", "507"} <= creation["responses"].keys()
+
+
+async def test_operations_say_which_keys_they_take(client: httpx.AsyncClient) -> None:
+    description = await description_of(client)
+    listing, creation = (description["paths"]["/v1/examples"][method] for method in ("get", "post"))
+    assert listing["security"] == [{"project_key": ["read"]}]
+    assert creation["security"] == [{"project_key": ["write"]}]
+    assert {scheme["scheme"] for scheme in description["components"]["securitySchemes"].values()} == {
+        "bearer"
+    }
+
+
+def answer_of(description: dict[str, Any], operation: dict[str, Any], status: str) -> dict[str, Any]:
+    name = operation["responses"][status]["$ref"].rpartition("/")[2]
+    found: dict[str, Any] = description["components"]["responses"][name]
+    return found
 
 
 async def test_the_shell_is_not_part_of_the_described_api(client: httpx.AsyncClient) -> None:

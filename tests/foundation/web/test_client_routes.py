@@ -115,9 +115,11 @@ async def test_other_refusals_keep_their_status(things: httpx.AsyncClient) -> No
     assert (await things.post("/v1/examples", json={})).status_code == 422
 
 
-async def test_description_names_400_and_only_the_address_with_v1(things: httpx.AsyncClient) -> None:
+async def test_description_names_400_and_the_older_address_as_deprecated(things: httpx.AsyncClient) -> None:
     described = (await things.get("/v1/openapi.json")).json()["paths"]
-    assert "/things" not in described
+    older = described["/things"]["post"]
+    assert (older["deprecated"], older["operationId"]) == (True, "thing_create_without_v1")
+    assert "deprecated" not in described["/v1/things"]["post"]
     assert {"400", "422"} & described["/v1/things"]["post"]["responses"].keys() == {"400"}
     assert {"400", "422"} & described["/v1/examples"]["post"]["responses"].keys() == {"422"}
 

@@ -34,6 +34,19 @@ def test_bars_start_at_zero_and_keep_their_proportions() -> None:
     assert widths(svg) == [148, 296, 0]
 
 
+def test_a_long_table_says_how_many_rows_it_leaves_out() -> None:
+    svg = render_line_chart("T", [str(day) for day in range(400)], [Line("a", (1.0,) * 400)])
+    assert svg.count("<tr>") == 1 + 160 + 1
+    assert "240 more rows" in svg
+
+
+def test_a_name_of_a_series_can_neither_turn_text_round_nor_end_the_markup() -> None:
+    svg = render_line_chart("\u202eT", ["1"], [Line("\u202e</svg><script>", (1,)), Line("b", (2,))])
+    assert "\u202e" not in svg
+    assert "⟨U+202E⟩&lt;/svg&gt;&lt;script&gt;" in svg
+    assert "<script>" not in svg
+
+
 def test_a_chart_repeats_its_numbers_as_a_table() -> None:
     svg = render_bar_chart("T", [Bar("a", (Segment("x", 1), Segment("y", 2)))], unit="findings")
     assert (

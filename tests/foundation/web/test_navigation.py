@@ -44,6 +44,19 @@ async def test_only_whole_path_parts_mark_the_current_entry() -> None:
     assert [s.is_current for s in shown] == [False, True]
 
 
+async def test_a_page_elsewhere_can_belong_to_an_entry() -> None:
+    registry = NavigationRegistry()
+    registry.register(
+        NavigationEntry("Observe", "Overview", "/ui"),
+        NavigationEntry("Observe", "Sets", "/ui/sets", covers=("/ui/points",)),
+    )
+    for path in ("/ui/points", "/ui/points/7", "/ui/sets/7"):
+        ((_, shown),) = await registry.show(PRINCIPAL, path)
+        assert [s.entry.label for s in shown if s.is_current] == ["Sets"]
+    ((_, shown),) = await registry.show(PRINCIPAL, "/ui/pointsman")
+    assert [s.entry.label for s in shown if s.is_current] == ["Overview"]
+
+
 async def test_a_count_that_is_slow_or_fails_is_left_out() -> None:
     registry = NavigationRegistry()
     registry.register(

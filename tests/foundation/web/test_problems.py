@@ -66,7 +66,30 @@ async def test_an_unknown_address_is_a_problem(client: httpx.AsyncClient) -> Non
 async def test_a_wrong_method_names_the_right_ones(client: httpx.AsyncClient) -> None:
     answer = await client.delete("/v1/examples/full")
     assert (answer.status_code, answer.json()["code"]) == (405, "request.method_not_allowed")
-    assert "allow" in answer.headers
+    assert answer.headers["allow"] == "GET, POST"
+
+
+async def test_a_body_of_another_kind_is_told_apart_from_a_wrong_one(client: httpx.AsyncClient) -> None:
+    answers = [
+        await client.post("/v1/examples", content=body, headers={"Content-Type": kind})
+        for body, kind in (
+            (b'{"tools": []}', "text/plain"),
+            (b'{"tools": []}', "application/x-www-form-urlencoded"),
+            (b"[" * 100_000, "application/json"),
+            (b"{", "application/json"),
+            (b"{}", "application/problem+json; charset=utf-8"),
+        )
+    ]
+    assert [(answer.status_code, answer.json()["code"]) for answer in answers] == [
+        (415, "request.media_type_unknown"),
+        (415, "request.media_type_unknown"),
+        (422, "request.body_unreadable"),
+        (422, "request.invalid"),
+        (422, "request.invalid"),
+    ]
+    (fault,) = answers[3].json()["errors"]
+    assert fault["message"].startswith("No JSON from character 1 on: Expecting property name")
+    assert fault["path"] == ""
 
 
 async def test_the_unforeseen_shows_a_request_id_and_nothing_of_the_inside(client: httpx.AsyncClient) -> None:

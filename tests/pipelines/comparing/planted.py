@@ -8,8 +8,10 @@ from uuid import UUID
 
 import numpy as np
 
+from referee.analysis import ToolFacts
+from referee.apps import GenerationFacts
 from referee.core.vocabulary import Outcome, Service
-from referee.pipelines.comparing.cells import CellFacts, CellSet, GenerationFacts, SourceFacts, ToolFacts
+from referee.pipelines.comparing.cells import CellFacts, CellSet, SourceFacts
 
 SOURCE = SourceFacts(
     kind="pipeline",

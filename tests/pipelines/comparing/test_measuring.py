@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from tests.pipelines.comparing.planted import make_cell, make_cells, make_run
 
+from referee.analysis import ToolFacts
 from referee.core.vocabulary import Outcome, Service
 from referee.pipelines.comparing import CellSet, compute_comparison
-from referee.pipelines.comparing.cells import ToolFacts
 from referee.pipelines.comparing.measuring import Scores, find_ground, measure_all
 
 

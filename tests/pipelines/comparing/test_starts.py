@@ -7,11 +7,11 @@ from datetime import datetime
 import pytest
 from tests.apps.failed_runs import AT, add_failed_run
 
+from referee.apps import read_starts
 from referee.apps.runs import FailureKind
 from referee.foundation.access import get_project
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
-from referee.pipelines.comparing.reading import read_starts
 
 DIGEST = "a" * 64
 

@@ -23,7 +23,7 @@ from referee.analysis.analyzers.transfers import OpenTransfer
 from referee.analysis.running import AnalysisRoom
 from referee.core.errors import Conflict, InvalidInput
 from referee.core.vocabulary import Service
-from referee.foundation.web.answers import PrincipalParameter
+from referee.foundation.web.answers import PrincipalParameter, answers_file
 
 __all__ = ["CONNECT_PATH", "AnalyzersModel", "create_api"]
 
@@ -132,7 +132,7 @@ class TransferModel(BaseModel):
     reason: str
 
 
-SourceDigest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$")]
+SourceDigest = Annotated[str, Path(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the source.")]
 
 
 def create_api(room: Callable[[], AnalysisRoom], limits: AnalyzerLimits | None = None) -> APIRouter:
@@ -152,7 +152,10 @@ def create_api(room: Callable[[], AnalysisRoom], limits: AnalyzerLimits | None =
         return AnalyzersModel.of(overview)
 
     @router.get(
-        "/v1/analyzers/snapshots/{source_digest}", tags=["analyzers"], response_class=StreamingResponse
+        "/v1/analyzers/snapshots/{source_digest}",
+        tags=["analyzers"],
+        response_class=StreamingResponse,
+        responses=answers_file("application/x-tar"),
     )
     async def get_snapshot(source_digest: SourceDigest, principal: PrincipalParameter) -> StreamingResponse:
         """Send the source of an unfinished analysis as a tar file."""

@@ -16,9 +16,9 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, replace
-from typing import Annotated, BinaryIO, Final, Literal
+from typing import Annotated, BinaryIO, Final, Literal, TypeAlias
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -26,11 +26,27 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from referee.analysis.running import ToolOutput
 from referee.core.vocabulary import Outcome
 from referee.foundation.sandbox.commands import CommandEnd, Isolation
-from referee.tools.contract import RawOutput, ToolPlan
+from referee.tools.contract import RawOutput, StreamFile, ToolPlan
 
-__all__ = ["BundleInvalid", "compute_max_bundle_bytes", "read_bundle", "write_bundle"]
+__all__ = [
+    "HEAD_BYTES",
+    "BundleInvalid",
+    "FindFile",
+    "compute_max_bundle_bytes",
+    "count_header_bytes",
+    "locate_streams",
+    "read_bundle",
+    "write_bundle",
+]
+
+FindFile: TypeAlias = Callable[[int, int], StreamFile | None]
+"""By offset and length within the bundle."""
 
 _MAGIC: Final = b"RFRBUND1"
+_LENGTH_BYTES: Final = 8
+"""Of the number before a stream."""
+HEAD_BYTES: Final = len(_MAGIC) + 4
+"""Before the header: what it is, and how long the header is."""
 _MAX_HEADER_BYTES: Final = 1 << 20
 _MAX_STREAMS_COUNT: Final = 256
 _STREAM_ALLOWANCES: Final = 8
@@ -130,7 +146,37 @@ def write_bundle(file: BinaryIO, tool_run_id: UUID, output: ToolOutput) -> tuple
     return total_bytes, digest.hexdigest()
 
 
-def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max_bytes: int) -> ToolOutput:
+def count_header_bytes(head: bytes) -> int | None:
+    """Return how long the header is by the first ``HEAD_BYTES`` of a bundle; None when they cannot be its."""
+    header_bytes = int.from_bytes(head[len(_MAGIC) :], "big")
+    is_head = head[: len(_MAGIC)] == _MAGIC and header_bytes <= _MAX_HEADER_BYTES
+    return header_bytes if is_head else None
+
+
+def locate_streams(header: bytes, total_bytes: int) -> tuple[tuple[int, int], ...]:
+    """Return offset and length of each stream by the header, none when that is not of a bundle of this size.
+
+    What the header says is the sender's word; whoever reads the bundle checks it.
+    """
+    try:
+        raw = _Header.model_validate_json(header).raw
+    except ValidationError:
+        return ()
+    places, end = [], HEAD_BYTES + len(header)
+    for stream in () if raw is None else raw.streams:
+        places.append((end + _LENGTH_BYTES, stream.size_bytes))
+        end += _LENGTH_BYTES + stream.size_bytes
+    return tuple(places) if end == total_bytes else ()
+
+
+def read_bundle(
+    file: BinaryIO,
+    tool_run_id: UUID,
+    plan: ToolPlan,
+    *,
+    stream_max_bytes: int,
+    find_file: FindFile = lambda offset, length: None,
+) -> ToolOutput:
     """Return the output in a bundle.
 
     Args:
@@ -139,6 +185,7 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
         plan: The plan to read it by, made here; from the file it takes only where the subject lay, as a
             prefix of names that the tool printed, and which advisories were there.
         stream_max_bytes: Bytes that one stream may have.
+        find_file: Tells of streams that lie in files of their own.
 
     Raises:
         BundleInvalid: It is another tool run's, malformed, cut, or larger than allowed.
@@ -152,7 +199,7 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
         _read_refusal(header)
         if header.raw is None
         else ToolOutput(
-            raw=_read_raw(file, header.raw, stream_max_bytes),
+            raw=_read_raw(file, header.raw, stream_max_bytes, find_file),
             plan=_move_plan(plan, header.details),
             version=header.version,
             app_lost=header.app_lost,
@@ -166,8 +213,9 @@ def read_bundle(file: BinaryIO, tool_run_id: UUID, plan: ToolPlan, *, stream_max
 class _KeptStreams(Mapping[str, bytes]):
     """Streams in a file, each read whenever it is asked for."""
 
-    def __init__(self, file: BinaryIO, places: Mapping[str, tuple[int, int]]) -> None:
+    def __init__(self, file: BinaryIO, places: Mapping[str, tuple[int, int]], find_file: FindFile) -> None:
         self._file = file
+        self._find_file = find_file
         self._places = places
         """Offset and length by name."""
         self._reading = threading.Lock()  # several threads may ask, and the file has one position
@@ -180,6 +228,9 @@ class _KeptStreams(Mapping[str, bytes]):
 
     def size_of(self, name: str) -> int:
         return self._places[name][1]
+
+    def find_file(self, name: str) -> StreamFile | None:
+        return self._find_file(*self._places[name])
 
     def read_pieces(self, name: str) -> Iterator[bytes]:
         offset, length = self._places[name]
@@ -211,7 +262,7 @@ def _read_refusal(header: _Header) -> ToolOutput:
     return ToolOutput(version=header.version, outcome=Outcome(header.outcome), reason=header.reason)
 
 
-def _read_raw(file: BinaryIO, header: _RawHeader, stream_max_bytes: int) -> RawOutput:
+def _read_raw(file: BinaryIO, header: _RawHeader, stream_max_bytes: int, find_file: FindFile) -> RawOutput:
     names = [stream.name for stream in header.streams]
     if len(set(names)) != len(names):
         raise BundleInvalid("Two streams have one name.")
@@ -224,7 +275,7 @@ def _read_raw(file: BinaryIO, header: _RawHeader, stream_max_bytes: int) -> RawO
     places = {stream.name: _skip_stream(file, stream) for stream in header.streams}
     isolation = header.isolation
     return RawOutput(
-        streams=_KeptStreams(file, places),
+        streams=_KeptStreams(file, places, find_file),
         total_bytes={stream.name: stream.total_bytes for stream in header.streams},
         end=header.end,
         exit_code=header.exit_code,
@@ -253,7 +304,7 @@ def _read_header(file: BinaryIO) -> _Header:
 
 def _skip_stream(file: BinaryIO, stream: _StreamHeader) -> tuple[int, int]:
     """Pass a stream over. Returns its offset and length."""
-    length = int.from_bytes(_read_exactly(file, 8), "big")
+    length = int.from_bytes(_read_exactly(file, _LENGTH_BYTES), "big")
     if length != stream.size_bytes or stream.total_bytes < length:
         raise BundleInvalid(f"Its stream {stream.name} has another length than its header says.")
     offset = file.tell()

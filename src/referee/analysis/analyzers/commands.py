@@ -277,6 +277,7 @@ def _make_stations(
             analyzer_id=analyzer_id,
             name=given.name or socket.gethostname(),
             turns=turns,
+            slots_count=given.slots_count,
             key=given.key or None,
             is_keyless_allowed=given.is_keyless or is_loopback_host(given.host),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import dataclass
-from pathlib import Path
 from typing import BinaryIO, Literal
 from uuid import UUID
 
@@ -17,14 +16,16 @@ import structlog
 from sqlalchemy import exists, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.analyzers.bundles import BundleInvalid, read_bundle
+from referee.analysis.analyzers.bundles import BundleInvalid, FindFile, read_bundle
+from referee.analysis.analyzers.parts import Digests, PartFiles
 from referee.analysis.analyzers.protocol import TransferReport
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerTransferRow
 from referee.analysis.breakers import record_service_result
 from referee.analysis.metrics import TOOL_RUNS
 from referee.analysis.recording import record_tool_run
 from referee.analysis.results import ToolRunResult
-from referee.analysis.running import AnalysisRoom, ToolOutput, Workpiece, judge_output, load_workpiece
+from referee.analysis.running import AnalysisRoom, ToolOutput, Workpiece, load_workpiece
+from referee.analysis.settling import judge_output
 from referee.analysis.tables import ToolRunRow
 from referee.core.errors import IntegrityError, InvalidInput, NotFound, RefereeError
 from referee.core.vocabulary import Outcome
@@ -53,8 +54,8 @@ class Hand:
     committed_bytes: int
 
 
-async def commit_bundle(room: AnalysisRoom, hand: Hand, path: Path) -> TransferReport:
-    """Read a result out of its file and record it.
+async def commit_bundle(room: AnalysisRoom, hand: Hand, files: PartFiles, digests: Digests) -> TransferReport:
+    """Read a result out of its files, which are on disk, and record it.
 
     Raises:
         Unavailable: The database or the disk does not allow it now; nothing was changed.
@@ -63,8 +64,10 @@ async def commit_bundle(room: AnalysisRoom, hand: Hand, path: Path) -> TransferR
     if workpiece is None:
         return await _end_transfer(room, hand, "superseded", "The tool run had a result already.")
     try:
-        with path.open("rb") as file:
-            output = await asyncio.to_thread(_read, room, workpiece, file)
+        with files.open_whole() as file:
+            output = await asyncio.to_thread(
+                _read, room, workpiece, file, lambda offset, length: files.find_file(offset, length, digests)
+            )
             result = await judge_output(room, workpiece, output)
         return await _record(room, hand, workpiece, result, "committed")
     except (BundleInvalid, InvalidInput, NotFound, IntegrityError) as error:
@@ -112,12 +115,16 @@ async def _load(room: AnalysisRoom, hand: Hand) -> Workpiece | None:
         return await load_workpiece(room, session, hand.tool_run_id, attempt=hand.attempt)
 
 
-def _read(room: AnalysisRoom, workpiece: Workpiece, file: BinaryIO) -> ToolOutput:
+def _read(room: AnalysisRoom, workpiece: Workpiece, file: BinaryIO, find_file: FindFile) -> ToolOutput:
     """Return the output in an open file, with a plan of our own. Blocking."""
     description = workpiece.tool.describe()
     plan = workpiece.tool.plan(workpiece.snapshot, description.resolve_parameters(workpiece.parameters))
     return read_bundle(
-        file, workpiece.key.tool_run_id, plan, stream_max_bytes=room.settings.raw_output_max_bytes
+        file,
+        workpiece.key.tool_run_id,
+        plan,
+        stream_max_bytes=room.settings.raw_output_max_bytes,
+        find_file=find_file,
     )
 
 

@@ -275,7 +275,7 @@ async def _run_order(room: AnalysisRoom, job: Job, seat: _Seat, order: ToolRunOr
     if description.needs == "source":
         return await _run_in_scratch(room, job, order, None)
     if job.running is not None:
-        use = AppUse(running=job.running, app_run_id=UUID(int=0), verify=_trust)
+        use = AppUse(running=job.running, app_run_id=UUID(int=0), verify=_trust, confirm=_trust)
         return await _run_in_scratch(room, job, order, use)
     held = await seat.hold(room)
     if held is None:
@@ -284,7 +284,12 @@ async def _run_order(room: AnalysisRoom, job: Job, seat: _Seat, order: ToolRunOr
         return await _run_in_scratch(room, job, order, None)
     try:
         async with held.take_turn():
-            use = AppUse(running=held.running, app_run_id=held.run.app_run_id, verify=held.check)
+            use = AppUse(
+                running=held.running,
+                app_run_id=held.run.app_run_id,
+                verify=held.check,
+                confirm=held.confirm,
+            )
             return await _run_in_scratch(room, job, order, use)
     except AppFailed as error:
         return ToolOutput(outcome=Outcome.target_unreachable, reason=error.explain())

@@ -105,11 +105,17 @@ class AnalyzerLimits:
     """An analyzer that was not heard for so long is gone, and its work is given to another."""
     patience_s: float = 60.0
     """How long work waits while no analyzer offers its service."""
+    recall_s: float = 5.0
+    """Between two calls to a listening analyzer that was given up, while work waits and nobody else is there for it."""
     attempts_count: int = 3
     """Times a request is given to an analyzer."""
     look_s: float = 0.5
     """Between two looks into the database for work and cancellations."""
-    chunk_bytes: int = 1024 * 1024
+    chunk_bytes: int = 512 * 1024
+    """Of one piece. Twice that takes three times as long: it no longer fits what a socket takes at once, and buffers
+    of that size are mapped anew for each piece."""
+    own_file_bytes: int = 1024 * 1024
+    """Streams of a result from this size on are written to files of their own, which become artifacts as they are."""
     window_bytes: int = 32 * 1024 * 1024
     """Bytes that may be on their way without being acknowledged."""
     commit_bytes: int = 16 * 1024 * 1024

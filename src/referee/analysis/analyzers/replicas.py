@@ -5,7 +5,8 @@
     waiting ── called ──> connected ── ended ──> unreachable ┐
        ^          │                                          │  pause: doubled each time, up to half a minute;
        │          └──> unreachable | refused | unhealthy ────┤  after breaker_failures_count failures in a row
-       └──────────────── pause is over ──────────────────────┘  one call every breaker_pause_s
+       └──────────────── pause is over ──────────────────────┘  one call every breaker_pause_s, or sooner:
+                                                                every recall_s while work waits for it alone
 
 All analyzers of a service are kept connected. What one cannot take another does: work is given out as to
 analyzers that have connected by themselves (``dispatch.py``), over the same conversation. One process of a
@@ -45,6 +46,7 @@ from referee.analysis.analyzers.replica_records import (
     note_replica,
     release_replica,
 )
+from referee.analysis.analyzers.waiting import is_service_forsaken
 from referee.analysis.running import AnalysisRoom
 from referee.core.errors import RefereeError
 from referee.core.ids import new_id
@@ -151,10 +153,20 @@ class _Caller:
         )
         await self._note(failure.state, failure.reason, next_try_s=pause_s)
         deadline_s = time.monotonic() + pause_s
+        recall_s = self._host.limits.recall_s
         while (left_s := deadline_s - time.monotonic()) > 0:
-            await asyncio.sleep(min(left_s, _BEAT_S))
+            await asyncio.sleep(min(left_s, _BEAT_S, recall_s))
             if not await self._hold():
                 return
+            if left_s > recall_s and await self._is_needed():
+                return  # it may be back, and work would be given up in less time than the pause
+
+    async def _is_needed(self) -> bool:
+        """Whether work waits for the service, and no analyzer that offers it is connected."""
+        async with self._host.room().database.reading() as session:
+            return await is_service_forsaken(
+                session, self._project_id, self._service, self._host.limits.ttl_s
+            )
 
     async def _call(self) -> _Failure:
         """Open a connection and use it to its end."""

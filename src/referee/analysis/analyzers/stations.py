@@ -155,6 +155,7 @@ def make_station(
     analyzer_id: UUID,
     name: str,
     turns: asyncio.Semaphore,
+    slots_count: int = 1,
     key: str | None,
     is_keyless_allowed: bool,
 ) -> Station:
@@ -169,6 +170,7 @@ def make_station(
         analyzer_id: Of this home; each of its services counts as an analyzer of its own.
         name: How people call the analyzer.
         turns: How many requests are carried out at the same time, over all stations.
+        slots_count: How many of them a server may give to this one.
         key: What a server must show.
         is_keyless_allowed: Whether servers may call that show no key.
     """
@@ -179,6 +181,7 @@ def make_station(
         name=f"{name[:80]}, {service.value}",
         services=(service,),
         tools=own_tools,
+        slots_count=slots_count,
     )
 
     async def find_trouble() -> str:

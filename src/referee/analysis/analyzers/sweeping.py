@@ -10,6 +10,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
+from referee.analysis.analyzers.parts import remove_part
 from referee.analysis.analyzers.tables import AnalyzerTransferRow
 from referee.analysis.running import AnalysisRoom
 from referee.analysis.tables import ToolRunRow
@@ -39,7 +40,7 @@ async def sweep_parts(room: AnalysisRoom) -> int:
         )
     doomed = [path for transfer_id, path in parts.items() if transfer_id not in needed]
     for path in doomed:
-        await asyncio.to_thread(path.unlink, missing_ok=True)
+        await asyncio.to_thread(remove_part, path)
     return len(doomed)
 
 

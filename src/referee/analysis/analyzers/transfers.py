@@ -7,9 +7,10 @@
                                └──┘ cut: goes on at the committed offset
 
 A piece is written, hashed and counted; after ``commit_bytes`` the file is flushed and the offset
-recorded, and only then are the bytes acknowledged. What arrived after the last commit is asked for
-again after a cut. Whoever announced a transfer last owns it: the pieces of an older connection,
-which may still be on their way, are refused.
+recorded, and only then are the bytes acknowledged. That goes on beside the arrival of further pieces,
+at most one commit at a time. What arrived after the last commit is asked for again after a cut.
+Whoever announced a transfer last owns it: the pieces of an older connection, which may still be on
+their way, are refused.
 
 Not here: what is done with a complete file (``committing.py``) and how pieces travel
 (``connections.py``, ``api.py``).
@@ -19,13 +20,13 @@ from __future__ import annotations
 
 import asyncio
 import errno
-import hashlib
 import os
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 from uuid import UUID
 
 import structlog
@@ -33,6 +34,7 @@ from sqlalchemy import select, update
 
 from referee.analysis.analyzers.bundles import compute_max_bundle_bytes
 from referee.analysis.analyzers.committing import Hand, commit_bundle, refuse_result
+from referee.analysis.analyzers.parts import Digests, PartFiles, remove_part
 from referee.analysis.analyzers.protocol import (
     FINAL_TRANSFER_STATES,
     AnalyzerLimits,
@@ -41,16 +43,12 @@ from referee.analysis.analyzers.protocol import (
 )
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerTransferRow
 from referee.analysis.running import AnalysisRoom
-from referee.core.errors import Conflict, InvalidInput, NotFound, StorageFull, Unavailable
-
-if TYPE_CHECKING:
-    from hashlib import _Hash
+from referee.core.errors import Conflict, InvalidInput, NotFound, RefereeError, StorageFull, Unavailable
 
 __all__ = ["OpenTransfer", "TransferStore"]
 
 _MISMATCHES_MAX_COUNT: Final = 3
 """Times that all bytes of a result may arrive with another digest than announced."""
-_REHASH_BYTES: Final = 1 << 20
 
 _Result = TypeVar("_Result")
 
@@ -62,20 +60,31 @@ class _Part:
     """The file of one transfer, as far as it has come."""
 
     path: Path
+    files: PartFiles
     hand: Hand
     total_bytes: int
     sha256: str
     committed_bytes: int
     received_bytes: int
-    digest: _Hash
+    digests: Digests
     """Over what was received."""
-    committed_digest: _Hash
+    committed_digests: Digests
     """Over what was committed."""
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     committed_s: float = field(default_factory=time.monotonic)
-    """When the last commit was."""
+    """When the last commit was begun."""
+    committing: asyncio.Task[None] | None = None
+    """Brings to disk and records what had arrived when it was begun, while more arrives."""
+    committing_bytes: int = 0
+    """How much that is."""
+    told_bytes: int = 0
+    """How much its sender knows to be committed."""
     flushing: asyncio.Task[None] | None = None
     """Brings to disk what has arrived, while more arrives; the next commit asks how that went."""
+    writing: asyncio.Task[Digests] | None = None
+    """Writes a piece to its end, even when whoever brought it is cut off meanwhile."""
+    is_recording: bool = False
+    """Whether its files may have become artifacts: nothing is written into them any more."""
     owner: OpenTransfer | None = None
     mismatches_count: int = 0
 
@@ -101,7 +110,7 @@ class OpenTransfer:
         """Take the next piece.
 
         Returns:
-            The committed offset when this piece brought a commit, None when it is kept for the next.
+            The committed offset when it has grown since it was last told, None otherwise.
 
         Raises:
             Conflict: It does not follow on what is there, or another connection has taken over.
@@ -225,27 +234,39 @@ class TransferStore:
                 f"The result was announced with {part.total_bytes:,} bytes, and more were sent.",
                 "Announce the size that is sent.",
             )
-        part.digest = await _in_thread(_write, part.path, offset, data, part.digest)
+        part.writing = asyncio.create_task(_in_thread(part.files.write, offset, data, part.digests))
+        part.digests = await asyncio.shield(part.writing)
         part.received_bytes += len(data)
+        # A little early, so that two commits are always begun within a window: the second one brings word of the first.
         is_due = (
-            part.received_bytes - part.committed_bytes >= self._limits.commit_bytes
+            part.received_bytes - part.committing_bytes > self._limits.commit_bytes - len(data)
             or time.monotonic() - part.committed_s > self._limits.commit_s
         )
-        if not is_due:
+        if is_due:
+            await _end_commit(part)
+            part.committing_bytes, part.committed_s = part.received_bytes, time.monotonic()
+            part.committing = asyncio.create_task(
+                self._record_offset(part, part.received_bytes, part.digests.copy())
+            )
+        else:  # nor after the last piece: the result itself is recorded next
             _flush_ahead(part)
-            return None  # nor after the last piece: the result itself is recorded next
-        await self.commit(part)
-        return part.committed_bytes
+        if part.committed_bytes == part.told_bytes:
+            return None
+        part.told_bytes = part.committed_bytes
+        return part.told_bytes
 
     async def finish(self, part: _Part) -> TransferReport:
         """Record a complete transfer. Called under its lock."""
         transfer_id = part.hand.transfer_id
-        if part.digest.hexdigest() != part.sha256:
+        if part.digests.whole.hexdigest() != part.sha256:
             return await self._start_over(part)
         begun_s = time.monotonic()
-        report = await commit_bundle(self._room(), part.hand, part.path)
+        await _end_commit(part)
+        await _flush(part)
+        part.is_recording = True
+        report = await commit_bundle(self._room(), part.hand, part.files, part.digests)
         del self._parts[transfer_id]
-        await asyncio.to_thread(part.path.unlink, missing_ok=True)
+        await asyncio.to_thread(remove_part, part.path)
         log.info(
             "result.committed",
             transfer_id=str(transfer_id),
@@ -263,18 +284,28 @@ class TransferStore:
         if (part.sha256, part.total_bytes) != (offer.sha256, offer.total_bytes):
             part.owner = None
             part = self._parts[transfer_id] = await self._open_part(part.hand, offer)
+        if part.writing is not None:
+            await asyncio.wait({part.writing})
+        await _end_commit(part)
+        if part.is_recording:
+            await self.commit(part)  # all is there, and is not to be written again
         part.owner = transfer = OpenTransfer(self, part)
-        part.received_bytes = part.committed_bytes
-        part.digest, part.committed_s = part.committed_digest.copy(), time.monotonic()
+        part.received_bytes = part.committing_bytes = part.told_bytes = part.committed_bytes
+        part.digests, part.committed_s = part.committed_digests.copy(), time.monotonic()
+        await _end_flush_ahead(part)
+        await _in_thread(part.files.cut, part.committed_bytes)
         report = TransferReport(transfer_id=transfer_id, state="open", committed_bytes=part.committed_bytes)
         return report, transfer
 
     async def commit(self, part: _Part) -> None:
         """Flush and record what has arrived. Called under the lock of its transfer."""
-        if part.flushing is not None:
-            await asyncio.wait({part.flushing})
-            _end_flush(part)
-        await _in_thread(_flush, part.path)
+        await _end_commit(part)
+        part.committing_bytes, part.committed_s = part.received_bytes, time.monotonic()
+        await self._record_offset(part, part.received_bytes, part.digests.copy())
+
+    async def _record_offset(self, part: _Part, offset: int, digests: Digests) -> None:
+        """Flush and record what lies before an offset; all of it was written."""
+        await _flush(part)
         async with self._room().database.transaction() as session:
             still_open = await session.scalar(
                 update(AnalyzerTransferRow)
@@ -282,7 +313,7 @@ class TransferStore:
                     AnalyzerTransferRow.transfer_id == part.hand.transfer_id,
                     AnalyzerTransferRow.state == "open",
                 )
-                .values(committed_bytes=part.received_bytes)
+                .values(committed_bytes=offset)
                 .returning(AnalyzerTransferRow.transfer_id)
             )
         if still_open is None:
@@ -292,12 +323,11 @@ class TransferStore:
                 "This result is no longer expected.",
                 "Announce it again to learn why.",
             )
-        part.committed_bytes = part.received_bytes
-        part.committed_digest = part.digest.copy()
-        part.committed_s = time.monotonic()
+        part.committed_bytes, part.committed_digests = offset, digests
 
     async def _start_over(self, part: _Part) -> TransferReport:
         """Ask for everything again; a result that never matches its digest is refused."""
+        await _end_commit(part)
         part.mismatches_count += 1
         log.warning("result.altered", transfer_id=str(part.hand.transfer_id), count=part.mismatches_count)
         if part.mismatches_count >= _MISMATCHES_MAX_COUNT:
@@ -307,10 +337,12 @@ class TransferStore:
                 part.hand,
                 f"Its bytes arrived {part.mismatches_count} times with another digest than announced.",
             )
-            await asyncio.to_thread(part.path.unlink, missing_ok=True)
+            await asyncio.to_thread(remove_part, part.path)
             return report
         part.received_bytes = 0
-        part.digest = hashlib.sha256()
+        part.digests = Digests()
+        await _end_flush_ahead(part)
+        await _in_thread(part.files.cut, 0)
         await self.commit(part)
         return TransferReport(
             transfer_id=part.hand.transfer_id,
@@ -359,6 +391,7 @@ class TransferStore:
     async def _open_part(self, hand: Hand, offer: ResultOffer) -> _Part:
         folder = self._room().settings.home / "transfers"
         path = folder / f"{hand.transfer_id.hex}.part"
+        files = PartFiles(path, offer.total_bytes, own_file_bytes=self._limits.own_file_bytes)
         async with self._room().database.transaction() as session:
             row = (
                 await session.execute(
@@ -369,29 +402,60 @@ class TransferStore:
             ).scalar_one()
             is_known = (row.sha256, row.total_bytes) == (offer.sha256, offer.total_bytes)
             known_bytes = row.committed_bytes if is_known else 0
-            committed_bytes, digest = await _in_thread(_open, path, known_bytes)
+            committed_bytes, digests = await _in_thread(files.open, known_bytes)
             if row.state in ("expected", "open"):
                 row.state, row.sha256, row.total_bytes = "open", offer.sha256, offer.total_bytes
                 row.committed_bytes = committed_bytes
         return _Part(
             path=path,
+            files=files,
             hand=hand,
             total_bytes=offer.total_bytes,
             sha256=offer.sha256,
             committed_bytes=committed_bytes,
+            committing_bytes=committed_bytes,
             received_bytes=committed_bytes,
-            digest=digest.copy(),
-            committed_digest=digest,
+            digests=digests.copy(),
+            committed_digests=digests,
         )
 
 
 def _flush_ahead(part: _Part) -> None:
     """Start to flush unless that is going on, so that a commit has little left to wait for."""
+    if part.committing is not None and not part.committing.done():
+        return  # it flushes, and must not find that another has only begun to
     if part.flushing is not None:
         if not part.flushing.done():
             return
         _end_flush(part)
-    part.flushing = asyncio.create_task(_in_thread(_flush, part.path))
+    part.flushing = asyncio.create_task(_in_thread(part.files.flush))
+
+
+async def _end_flush_ahead(part: _Part) -> None:
+    """Wait for a flush before files are cut; how it went says nothing of what stays, which is committed."""
+    if part.flushing is not None:
+        await asyncio.wait({part.flushing})
+        with suppress(RefereeError):
+            _end_flush(part)
+
+
+async def _end_commit(part: _Part) -> None:
+    """Wait for the commit that goes on beside the arrival of pieces; its error is told here, once.
+
+    It comes to its end whatever becomes of whoever waits: what it records has been written.
+    """
+    if part.committing is not None:
+        await asyncio.wait({part.committing})
+        ended, part.committing = part.committing, None
+        ended.result()
+
+
+async def _flush(part: _Part) -> None:
+    """Have everything on disk that has arrived."""
+    if part.flushing is not None:
+        await asyncio.wait({part.flushing})
+        _end_flush(part)
+    await _in_thread(part.files.flush)
 
 
 def _end_flush(part: _Part) -> None:
@@ -417,46 +481,6 @@ async def _in_thread(function: Callable[..., _Result], *args: object) -> _Result
             f"The result could not be stored: {os.strerror(error.errno or 0)}.",
             "Check the server's disk; the analyzer keeps the result and tries again.",
         ) from error
-
-
-def _open(path: Path, known_bytes: int) -> tuple[int, _Hash]:
-    """Cut the file to what is known to be committed, or make it. Returns that and its digest so far. Blocking."""
-    path.parent.mkdir(mode=0o700, exist_ok=True)
-    digest = hashlib.sha256()
-    with open(os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600), "r+b") as file:  # noqa: PTH123 - by descriptor
-        committed_bytes = min(known_bytes, os.fstat(file.fileno()).st_size)
-        file.truncate(committed_bytes)
-        while piece := file.read(_REHASH_BYTES):
-            digest.update(piece)
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-    return committed_bytes, digest
-
-
-def _write(path: Path, offset: int, data: bytes, digest: _Hash) -> _Hash:
-    """Write a piece. Returns the digest with it; the given one stays, for a piece may be given up meanwhile."""
-    descriptor = os.open(path, os.O_WRONLY | os.O_NOFOLLOW)
-    try:
-        view = memoryview(data)
-        while view:
-            written = os.pwrite(descriptor, view, offset)
-            view, offset = view[written:], offset + written
-    finally:
-        os.close(descriptor)
-    longer = digest.copy()
-    longer.update(data)
-    return longer
-
-
-def _flush(path: Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _report_end(hand: Hand) -> TransferReport:

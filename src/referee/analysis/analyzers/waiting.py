@@ -25,7 +25,8 @@ from referee.analysis.analyzers.replica_records import describe_replicas, list_r
 from referee.analysis.analyzers.sweeping import sweep_parts
 from referee.analysis.analyzers.tables import AnalyzerRequestRow, AnalyzerRow
 from referee.analysis.breakers import record_service_failure
-from referee.analysis.running import AnalysisRoom, refuse_tool_run
+from referee.analysis.running import AnalysisRoom
+from referee.analysis.settling import refuse_tool_run
 from referee.analysis.tables import AnalysisRow, ToolRunRow
 from referee.core.findings import JsonValue
 from referee.core.ids import new_id
@@ -38,6 +39,7 @@ __all__ = [
     "REMOTE_QUEUE",
     "REMOTE_SERVICE",
     "ensure_request",
+    "is_service_forsaken",
     "register_remote_workflows",
     "run_remote_service",
 ]
@@ -240,6 +242,23 @@ async def _is_forsaken(session: AsyncSession, row: AnalyzerRequestRow, limits: A
     waited_since = row.assigned_at or row.created_at
     is_patient = await session.scalar(select(seconds_ago(limits.patience_s) < waited_since))
     return not heard and not is_patient
+
+
+async def is_service_forsaken(
+    session: AsyncSession, project_id: UUID, service: Service, ttl_s: float
+) -> bool:
+    """Whether work of a service waits, or is with an analyzer that is gone, and none that offers it is connected."""
+    is_open = exists().where(
+        AnalyzerRequestRow.project_id == project_id,
+        AnalyzerRequestRow.service == service.value,
+        AnalyzerRequestRow.state.in_(("waiting", "assigned")),
+    )
+    is_offered = exists().where(
+        AnalyzerRow.project_id == project_id,
+        AnalyzerRow.services_json.contains([service.value]),
+        is_connected(ttl_s),
+    )
+    return bool(await session.scalar(select(is_open & ~is_offered)))
 
 
 async def _fail(

@@ -12,7 +12,8 @@ from referee.apps.bill_of_materials.document import MEDIA_TYPE
 from referee.apps.bill_of_materials.serving import make_bill
 from referee.apps.room import AppsRoom
 from referee.core.ids import parse_id
-from referee.foundation.web.answers import PrincipalParameter
+from referee.foundation.web.answers import PrincipalParameter, answers_file
+from referee.foundation.web.openapi_problems import answers_with
 
 __all__ = ["add_bill_route"]
 
@@ -34,7 +35,7 @@ def add_bill_route(router: APIRouter, room: GetRoom) -> None:
         "/apps/{app_id}/sbom",
         tags=["apps"],
         response_class=Response,
-        responses={200: {"content": {MEDIA_TYPE: {}}, "description": "CycloneDX 1.6 as JSON."}},
+        responses={**answers_file(MEDIA_TYPE, description="CycloneDX 1.6 as JSON."), **answers_with(409)},
     )
     async def get_app_sbom(app_id: AppId, principal: PrincipalParameter) -> Response:
         """Return what an app is made of, as a CycloneDX bill of materials of its folder as it is now."""

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from referee.apps.generation.contract import Generation, GenerationFailure, GenerationState
     from referee.apps.generation.creating import create_generation
     from referee.apps.generation.queries import get_generation, list_generations
+    from referee.apps.generation.records import list_record_artifacts
     from referee.apps.generation.running import run_generation
     from referee.apps.generation.workflows import register_generation
 
@@ -23,6 +24,7 @@ __all__ = [
     "create_generation",
     "get_generation",
     "list_generations",
+    "list_record_artifacts",
     "register_generation",
     "run_generation",
 ]
@@ -33,6 +35,7 @@ __getattr__ = open_door(
         "contract": ("Generation", "GenerationFailure", "GenerationState"),
         "creating": ("create_generation",),
         "queries": ("get_generation", "list_generations"),
+        "records": ("list_record_artifacts",),
         "running": ("run_generation",),
         "workflows": ("register_generation",),
     },

@@ -28,6 +28,7 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
 )
 
 __all__ = ["GenerationDetailModel", "GenerationModel", "create_generation_api"]
@@ -194,10 +195,11 @@ def _add_generations(router: APIRouter, room: GetRoom, engine: GetEngine) -> Non
         tags=["generations"],
         name="get_generation_artifact",
         response_class=Response,
+        responses=answers_file("application/octet-stream"),
     )
     async def get_artifact(
         generation_id: GenerationId,
-        sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$")],
+        sha256: Annotated[str, Path(pattern="^[0-9a-f]{64}$", description="Digest of the bytes.")],
         principal: PrincipalParameter,
     ) -> Response:
         """Return a prompt, a reply, the files or the record of a generation, checked, as a download."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import TYPE_CHECKING, Annotated
 
@@ -50,7 +51,7 @@ def import_command(
     from referee.apps.run_commands import run_with_apps
 
     async def run(application: AppsApplication, project_id: UUID) -> None:
-        from referee.apps.importing_apps import import_apps
+        from referee.apps.importing_apps import import_apps, read_app_folder
         from referee.apps.importing_printing import print_import
         from referee.apps.known_templates import ensure_template
 
@@ -58,15 +59,11 @@ def import_command(
         if template is not None:
             known = await ensure_template(application.database, application.artifacts, project_id, template)
             slug = known.slug
+        found = await asyncio.to_thread(
+            read_app_folder, folder, allowed_roots=application.settings.source_roots
+        )
         async with application.database.transaction() as session:
-            imported = await import_apps(
-                session,
-                project_id,
-                folder,
-                allowed_roots=application.settings.source_roots,
-                model=model,
-                template=slug,
-            )
+            imported = await import_apps(session, project_id, found, model=model, template=slug)
         print_import(imported, folder, is_json=is_json)
 
     run_with_apps(ctx, project, run)

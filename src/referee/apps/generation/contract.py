@@ -51,7 +51,7 @@ ENDED_STATES: Final = frozenset(
 
 
 class GenerationFailure(StrEnum):
-    """Why a generation failed. The words up to ``no_code`` blame the model, the others do not."""
+    """Why a generation failed."""
 
     placeholder = "placeholder"
     """Parts of the code were left out, also after asking for all of it."""
@@ -77,6 +77,23 @@ class GenerationFailure(StrEnum):
     """The files could not be written."""
     interrupted = "interrupted"
     """Its job ended without it: too many lost workers, or an error of ours."""
+
+    @property
+    def is_of_model(self) -> bool:
+        """Whether it blames what the model answered."""
+        return self in _MODELS_FAULTS
+
+
+_MODELS_FAULTS: Final = frozenset(
+    {
+        GenerationFailure.placeholder,
+        GenerationFailure.confirmation_seeking,
+        GenerationFailure.truncated,
+        GenerationFailure.syntax_error,
+        GenerationFailure.no_code,
+        GenerationFailure.refused,
+    }
+)
 
 
 SERVER_FAILURES: Final = frozenset(

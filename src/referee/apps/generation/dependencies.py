@@ -296,12 +296,17 @@ async def _ask_registries(
 ) -> dict[tuple[Ecosystem, str], Existence]:
     import httpx  # noqa: PLC0415 - only where a registry may be asked
 
+    from referee.foundation.outgoing import GuardedTransport, OutgoingGuard, find_proxy  # noqa: PLC0415 - likewise
+
     slots = asyncio.Semaphore(_AT_ONCE)
 
     async def ask(client: httpx.AsyncClient, ecosystem: Ecosystem, name: str) -> Existence:
         base = (urls[ecosystem] or "").rstrip("/")
-        ending = "/" if ecosystem == "pypi" else ""
-        address = f"{base}/{quote(name, safe='@')}{ending}"
+        if ecosystem == "pypi":
+            # An index leads another spelling of a name on to this one (PEP 503), and no redirect is followed.
+            address = f"{base}/{quote(re.sub(r'[-_.]+', '-', name).lower())}/"
+        else:
+            address = f"{base}/{quote(name, safe='@')}"
         async with slots:
             try:
                 async with client.stream("GET", address) as response:
@@ -312,6 +317,11 @@ async def _ask_registries(
             return "absent"
         return "exists" if 200 <= status < 300 else "unknown"
 
-    async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=True, max_redirects=3) as client:
+    own = [url for url in urls.values() if url]
+    guard = OutgoingGuard()
+    for url in own:
+        guard = guard.allowing(url)
+    transport = None if any(map(find_proxy, own)) else GuardedTransport(guard)
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S, follow_redirects=False, transport=transport) as client:
         answers = await asyncio.gather(*(ask(client, ecosystem, name) for ecosystem, name in names))
     return dict(zip(names, answers, strict=True))

@@ -32,7 +32,8 @@ from referee.apps.generation.conversation import write_part
 from referee.apps.generation.dependencies import complete_dependencies, find_package_uses, judge_packages
 from referee.apps.generation.placing import pack_files, place_files
 from referee.apps.generation.prompts import render_backend_prompt, render_frontend_prompt
-from referee.apps.generation.recording import LIVE_TOPIC, CallRecorder, build_record, build_trace
+from referee.apps.generation.recording import LIVE_TOPIC, CallRecorder
+from referee.apps.generation.records import build_record, build_trace
 from referee.apps.generation.scaffold import add_scaffold, find_missing_endpoints, scan_routes
 from referee.apps.generation.syntax import SyntaxReport, check_syntax
 from referee.apps.known_templates import load_template

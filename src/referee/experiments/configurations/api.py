@@ -29,9 +29,9 @@ def _add_reads(router: ClientRouter, room: GetRoom) -> None:
     @router.both("GET", "/configurations")
     async def list_configurations(
         principal: PrincipalParameter,
-        name: Annotated[str | None, Query(max_length=200)] = None,
-        env: Annotated[str | None, Query(max_length=20)] = None,
-        tags: Annotated[list[str] | None, Query(alias="tags[]")] = None,
+        name: Annotated[str | None, Query(max_length=200, description="Exactly this name.")] = None,
+        env: Annotated[str | None, Query(max_length=20, description="dev, staging or prod.")] = None,
+        tags: Annotated[list[str] | None, Query(alias="tags[]", description="All of these.")] = None,
         plain_tags: Annotated[list[str] | None, Query(alias="tags", include_in_schema=False)] = None,
         limit: LimitParameter = MAX_LIMIT,
         cursor: CursorParameter = None,

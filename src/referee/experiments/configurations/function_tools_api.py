@@ -115,7 +115,7 @@ class DeletedToolModel(BaseModel):
 
 def create_function_tools_api(room: GetRoom) -> ClientRouter:
     """Return the routes of functions, which are called tools on the wire."""
-    router = ClientRouter(tags=["tools"])
+    router = ClientRouter(tags=["functions"])
     _add_reads(router, room)
     _add_changes(router, room)
     return router
@@ -167,7 +167,8 @@ def _add_changes(router: ClientRouter, room: GetRoom) -> None:
 
     @router.both("DELETE", "/tools")
     async def delete_function_named_in_query(
-        principal: PrincipalParameter, function_id: Annotated[str, Query(max_length=200)]
+        principal: PrincipalParameter,
+        function_id: Annotated[str, Query(max_length=200, description="Which one.")],
     ) -> DeletedToolModel:
         """Delete a function."""
         return await _delete(room, principal, function_id)

@@ -43,18 +43,18 @@ def _add_reads(router: ClientRouter, room: GetRoom) -> None:
     async def list_datasets(
         principal: PrincipalParameter,
         dataset_id: DatasetIdQuery = None,
-        name: Annotated[str | None, Query(max_length=200)] = None,
+        name: Annotated[str | None, Query(max_length=200, description="Exactly this name.")] = None,
         limit: LimitParameter = MAX_LIMIT,
         cursor: CursorParameter = None,
     ) -> models.DatasetsModel:
         """List datasets, newest first, each with the ids of its datapoints."""
         return await _list(room, principal, dataset_id, name, limit, cursor)
 
-    @router.get("/datasets", include_in_schema=False)
+    @router.get("/datasets", deprecated=True, operation_id="datasets_list_without_v1")
     async def list_datasets_unprefixed(
         principal: PrincipalParameter,
         dataset_id: DatasetIdQuery = None,
-        name: Annotated[str | None, Query(max_length=200)] = None,
+        name: Annotated[str | None, Query(max_length=200, description="Exactly this name.")] = None,
         limit: LimitParameter = MAX_LIMIT,
         cursor: CursorParameter = None,
     ) -> models.LegacyDatasetsModel:
@@ -135,7 +135,8 @@ def _add_changes(router: ClientRouter, room: GetRoom) -> None:
 
     @router.both("DELETE", "/datasets")
     async def delete_dataset_named_in_query(
-        principal: PrincipalParameter, dataset_id: Annotated[str, Query(max_length=200)]
+        principal: PrincipalParameter,
+        dataset_id: Annotated[str, Query(max_length=200, description="Which one.")],
     ) -> models.DeletedDatasetModel:
         """Delete a dataset; its datapoints stay."""
         return await _delete(room, principal, dataset_id)

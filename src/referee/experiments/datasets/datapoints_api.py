@@ -33,10 +33,16 @@ def _add_reads(router: ClientRouter, room: GetRoom) -> None:
     @router.both("GET", "/datapoints")
     async def list_datapoints(
         principal: PrincipalParameter,
-        datapoint_ids: Annotated[list[str] | None, Query(alias="datapoint_ids[]")] = None,
+        datapoint_ids: Annotated[
+            list[str] | None, Query(alias="datapoint_ids[]", description="Only these.")
+        ] = None,
         plain_ids: Annotated[list[str] | None, Query(alias="datapoint_ids", include_in_schema=False)] = None,
-        dataset_name: Annotated[str | None, Query(max_length=200)] = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_LISTED_COUNT)] = MAX_LISTED_COUNT,
+        dataset_name: Annotated[
+            str | None, Query(max_length=200, description="Only of this dataset.")
+        ] = None,
+        limit: Annotated[
+            int, Query(ge=1, le=MAX_LISTED_COUNT, description="Rows in the answer at most.")
+        ] = MAX_LISTED_COUNT,
         cursor: CursorParameter = None,
     ) -> models.DatapointsModel:
         """List datapoints in the order in which they were made."""

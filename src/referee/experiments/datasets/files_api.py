@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from referee.experiments.datasets import files, models, queries
 from referee.experiments.identifiers import read_id
 from referee.experiments.room import GetRoom
-from referee.foundation.web.answers import PrincipalParameter
+from referee.foundation.web.answers import PrincipalParameter, answers_file
 from referee.foundation.web.client_routes import ClientRouter
 
 __all__ = ["ColumnNames", "create_files_api", "read_columns"]
@@ -48,7 +48,11 @@ def create_files_api(room: GetRoom) -> ClientRouter:
             dataset_id=dataset_id, version=dataset.version, imported_count=len(contents)
         )
 
-    @router.get("/v1/datasets/{dataset_id}/export", response_class=StreamingResponse)
+    @router.get(
+        "/v1/datasets/{dataset_id}/export",
+        response_class=StreamingResponse,
+        responses=answers_file("application/jsonl"),
+    )
     async def export_dataset_file(
         dataset_id: str, principal: PrincipalParameter, version: Version = None
     ) -> StreamingResponse:

@@ -36,7 +36,7 @@ def _add_list(router: ClientRouter, room: GetRoom) -> None:
     @router.both("GET", "/metrics")
     async def list_metrics(
         principal: PrincipalParameter,
-        type: Annotated[models.Kind | None, Query()] = None,
+        type: Annotated[models.Kind | None, Query(description="Only of this kind.")] = None,
         id: Annotated[str | None, Query(max_length=200, description="Only this one.")] = None,
         limit: LimitParameter = MAX_LIMIT,
         cursor: CursorParameter = None,
@@ -86,7 +86,8 @@ def _add_changes(router: ClientRouter, room: GetRoom) -> None:
 
     @router.both("DELETE", "/metrics")
     async def delete_metric_named_in_query(
-        principal: PrincipalParameter, metric_id: Annotated[str, Query(max_length=200)]
+        principal: PrincipalParameter,
+        metric_id: Annotated[str, Query(max_length=200, description="Which one.")],
     ) -> models.DeletedMetricModel:
         """Delete a metric with its versions."""
         return await _delete(room, principal, metric_id)

@@ -19,6 +19,8 @@ from referee.experiments.queues.tables import AnnotationQueueEventRow, Annotatio
 from referee.experiments.queues.views import AnnotationQueue
 
 __all__ = [
+    "add_events",
+    "count_queues",
     "create_queue",
     "delete_queue",
     "get_queue",
@@ -46,6 +48,12 @@ async def list_queues(
     )
     counts = await _count_events(session, [row.annotation_queue_id for row in page.items])
     return page.map(lambda row: _view(row, counts.get(row.annotation_queue_id, 0)))
+
+
+async def count_queues(session: AsyncSession, project_id: UUID) -> int:
+    """Return how many queues a project has."""
+    statement = select(func.count()).select_from(AnnotationQueueRow)
+    return await session.scalar(statement.where(AnnotationQueueRow.project_id == project_id)) or 0
 
 
 async def get_queue(session: AsyncSession, project_id: UUID, queue_id: UUID) -> AnnotationQueue:
@@ -100,7 +108,7 @@ async def create_queue(
     if is_new:
         session.add(AnnotationQueueRow(annotation_queue_id=queue_id, project_id=project_id, **content))
         await session.flush()
-        await _add_events(session, project_id, queue_id, event_ids)
+        await add_events(session, project_id, queue_id, event_ids)
     return await get_queue(session, project_id, queue_id)
 
 
@@ -139,7 +147,7 @@ async def update_queue(
                 AnnotationQueueEventRow.event_id.in_(remove_event_ids),
             )
         )
-    await _add_events(session, project_id, queue_id, add_event_ids)
+    await add_events(session, project_id, queue_id, add_event_ids)
     return await get_queue(session, project_id, queue_id)
 
 
@@ -160,23 +168,49 @@ async def delete_queue(session: AsyncSession, project_id: UUID, queue_id: UUID) 
         raise make_not_found("annotation_queue", queue_id)
 
 
-async def _add_events(
-    session: AsyncSession, project_id: UUID, queue_id: UUID, event_ids: Sequence[str]
-) -> None:
+async def add_events(
+    session: AsyncSession,
+    project_id: UUID,
+    queue_id: UUID,
+    event_ids: Sequence[str],
+    *,
+    origin: str = "by_hand",
+) -> int:
+    """Put events into a queue; those that are in stay. Returns how many are new.
+
+    Those put in by hand that are too many are refused; of those that filters find as many are taken as fit.
+
+    Args:
+        session: In a transaction.
+        project_id: Whose.
+        queue_id: Which; there is one.
+        event_ids: Of the events.
+        origin: ``by_hand``, or ``by_filter``.
+
+    Raises:
+        InvalidInput: There are too many events.
+    """
     if not event_ids:
-        return
+        return 0
     present = (await _count_events(session, [queue_id])).get(queue_id, 0)
-    if present + len(event_ids) > MAX_EVENTS_COUNT:
+    wanted = list(dict.fromkeys(event_ids))
+    if origin == "by_filter":
+        wanted = wanted[: max(0, MAX_EVENTS_COUNT - present)]
+    elif present + len(wanted) > MAX_EVENTS_COUNT:
         raise InvalidInput(
             "annotation_queue.too_large",
             f"A queue has at most {MAX_EVENTS_COUNT:,} events.",
             "Put them into several queues.",
         )
     rows = [
-        {"annotation_queue_id": queue_id, "event_id": event_id, "project_id": project_id}
-        for event_id in dict.fromkeys(event_ids)
+        {"annotation_queue_id": queue_id, "event_id": one, "project_id": project_id, "origin": origin}
+        for one in wanted
     ]
-    await session.execute(insert(AnnotationQueueEventRow).on_conflict_do_nothing(), rows)
+    if not rows:
+        return 0
+    statement = insert(AnnotationQueueEventRow).on_conflict_do_nothing()
+    made = await session.scalars(statement.returning(AnnotationQueueEventRow.event_id), rows)
+    return len(made.all())
 
 
 async def _get_row(

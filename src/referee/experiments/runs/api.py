@@ -37,16 +37,18 @@ RunId: TypeAlias = Annotated[str, Path(min_length=1, max_length=200, description
 
 
 def read_search(
-    dataset_id: Annotated[Id | None, Query()] = None,
-    page: Annotated[int, Query(ge=1, le=MAX_PAGE)] = 1,
+    dataset_id: Annotated[Id | None, Query(description="Only runs over this dataset.")] = None,
+    page: Annotated[int, Query(ge=1, le=MAX_PAGE, description="From 1.")] = 1,
     limit: Annotated[int | None, Query(ge=1, le=MAX_LIMIT, description="20, unless given.")] = None,
-    run_ids: Annotated[list[Id] | None, Query(alias="run_ids[]")] = None,
+    run_ids: Annotated[list[Id] | None, Query(alias="run_ids[]", description="Only these.")] = None,
     plain_run_ids: Annotated[list[Id] | None, Query(alias="run_ids", include_in_schema=False)] = None,
     name: Annotated[str | None, Query(max_length=500, description="Part of the name.")] = None,
-    status: Annotated[Status | None, Query()] = None,
+    status: Annotated[Status | None, Query(description="Only runs in this state.")] = None,
     date_range: DateRangeParameter = None,
-    sort_by: Annotated[Literal["created_at", "updated_at", "name", "status"], Query()] = "created_at",
-    sort_order: Annotated[Literal["asc", "desc"], Query()] = "desc",
+    sort_by: Annotated[
+        Literal["created_at", "updated_at", "name", "status"], Query(description="What the order goes by.")
+    ] = "created_at",
+    sort_order: Annotated[Literal["asc", "desc"], Query(description="Rising or falling.")] = "desc",
 ) -> queries.RunSearch:
     """Return what the query asks for. Who names runs gets all of them, unless a limit says otherwise."""
     ids = merge_query_lists(run_ids, plain_run_ids, max_count=MAX_LIMIT)

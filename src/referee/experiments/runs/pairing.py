@@ -67,7 +67,9 @@ def _find_pair(
     if new is None:
         return None
     # A step is compared with the one of the same name, where a type alone would allow another.
-    wanted = event_name or (new.event_name if event_type is not None else None)
+    # The session's own event stands for the whole trial: two runs rarely give it the same name.
+    is_step = event_type is not None and new.event_type != "session"
+    wanted = event_name or (new.event_name if is_step else None)
     for other in others:
         old = next(_list_events(other, wanted, event_type), None)
         if old is not None:

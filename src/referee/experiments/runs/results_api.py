@@ -48,10 +48,12 @@ MAX_PAGE: Final = 1_000_000
 RunId: TypeAlias = Annotated[str, Path(min_length=1, max_length=200, description="Id of the run.")]
 NewRunId: TypeAlias = Annotated[str, Path(min_length=1, max_length=200, description="The candidate.")]
 OldRunId: TypeAlias = Annotated[str, Path(min_length=1, max_length=200, description="The baseline.")]
-PairsLimit: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAIRS_COUNT)]
-PageNumber: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE)]
-EventName: TypeAlias = Annotated[str | None, Query(max_length=2_000)]
-EventType: TypeAlias = Annotated[str | None, Query(max_length=40)]
+PairsLimit: TypeAlias = Annotated[
+    int, Query(ge=1, le=MAX_PAIRS_COUNT, description="Pairs in the answer at most.")
+]
+PageNumber: TypeAlias = Annotated[int, Query(ge=1, le=MAX_PAGE, description="From 1.")]
+EventName: TypeAlias = Annotated[str | None, Query(max_length=2_000, description="Only events of this name.")]
+EventType: TypeAlias = Annotated[str | None, Query(max_length=40, description="Only events of this type.")]
 PairFilters: TypeAlias = Annotated[
     list[str] | None,
     Query(alias="filter", description="JSON or Python text of filters; one event of a pair meets all."),
@@ -109,7 +111,9 @@ def add_result_routes(router: ClientRouter, room: GetRoom) -> None:
         date_range: DateRangeParameter = None,
         filters: FiltersParameter = None,
         plain_filters: OldFiltersParameter = None,
-        limit: Annotated[int, Query(ge=1, le=MAX_METRIC_EVENTS_COUNT)] = MAX_METRIC_EVENTS_COUNT,
+        limit: Annotated[
+            int, Query(ge=1, le=MAX_METRIC_EVENTS_COUNT, description="Events in the answer at most.")
+        ] = MAX_METRIC_EVENTS_COUNT,
         page: PageNumber = 1,
     ) -> RunMetricsModel:
         """Return the metrics of every event of the run that has some, in order of start."""

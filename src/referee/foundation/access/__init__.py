@@ -13,6 +13,7 @@ from referee.core.doors import open_door
 if TYPE_CHECKING:
     from referee.foundation.access.keys import KeyKind, Scope, hash_secret, make_secret
     from referee.foundation.access.service import (
+        KEY_SCOPES,
         LOCAL_SCOPES,
         KeyView,
         Principal,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from referee.foundation.access.tables import ApiKeyRow, ProjectRow
 
 __all__ = [
+    "KEY_SCOPES",
     "LOCAL_SCOPES",
     "ApiKeyRow",
     "KeyKind",
@@ -61,6 +63,7 @@ __getattr__ = open_door(
             "make_secret",
         ),
         "service": (
+            "KEY_SCOPES",
             "KeyView",
             "LOCAL_SCOPES",
             "Principal",

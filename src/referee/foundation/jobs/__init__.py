@@ -13,7 +13,12 @@ from referee.core.doors import open_door
 if TYPE_CHECKING:
     from referee.foundation.jobs.context import JobContext
     from referee.foundation.jobs.engine import JobEngine
-    from referee.foundation.jobs.identity import ProcessIdentity, is_provably_gone, read_own_identity
+    from referee.foundation.jobs.identity import (
+        ProcessIdentity,
+        is_provably_gone,
+        read_own_identity,
+        read_process_start,
+    )
     from referee.foundation.jobs.metrics import refresh_metrics
     from referee.foundation.jobs.queries import (
         count_jobs,
@@ -70,6 +75,7 @@ __all__ = [
     "list_workers",
     "queue_age_s",
     "read_own_identity",
+    "read_process_start",
     "reconcile",
     "refresh_metrics",
     "waiting_count",
@@ -80,7 +86,7 @@ __getattr__ = open_door(
     {
         "context": ("JobContext",),
         "engine": ("JobEngine",),
-        "identity": ("ProcessIdentity", "is_provably_gone", "read_own_identity"),
+        "identity": ("ProcessIdentity", "is_provably_gone", "read_own_identity", "read_process_start"),
         "metrics": ("refresh_metrics",),
         "queries": (
             "count_jobs",

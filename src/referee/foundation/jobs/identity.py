@@ -15,7 +15,7 @@ from uuid import uuid4
 
 import psutil
 
-__all__ = ["ProcessIdentity", "is_provably_gone", "read_own_identity"]
+__all__ = ["ProcessIdentity", "is_provably_gone", "read_own_identity", "read_process_start"]
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")
 NAMESPACE_FILE = Path("/proc/self/ns/pid")
@@ -57,6 +57,11 @@ def is_provably_gone(other: ProcessIdentity, own: ProcessIdentity) -> bool:
         return False
     start = _read_start(other.pid)
     return start is None or other.process_start not in ("unknown", start)
+
+
+def read_process_start(pid: int) -> str | None:
+    """Return what tells a process from others that had its pid; None when no live process has it."""
+    return _read_start(pid)
 
 
 def _read_machine() -> str:

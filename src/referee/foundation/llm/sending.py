@@ -13,7 +13,6 @@ import re
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from ipaddress import ip_address
 from typing import Final
 
 import httpx
@@ -21,11 +20,13 @@ import httpx
 from referee.core.clock import Clock
 from referee.core.errors import InvalidInput
 from referee.core.findings import JsonValue
+from referee.core.web_addresses import read_web_address
 from referee.foundation.llm.budget import Purse
 from referee.foundation.llm.dialect import Dialect
 from referee.foundation.llm.errors import LlmError
 from referee.foundation.llm.messages import Completion, estimate_tokens, read_completion
 from referee.foundation.llm.pacing import Pace
+from referee.foundation.outgoing import GuardedTransport, OutgoingGuard, RefusedAddressError, find_proxy
 
 __all__ = ["Answer", "Sender", "Tally"]
 
@@ -82,7 +83,7 @@ class Sender:
         requests_per_minute: float | None,
     ) -> None:
         self._variable = f"REFEREE_{setting_prefix.upper()}"
-        url = _check_url(base_url, self._variable)
+        _check_url(base_url, self._variable)
         self.url = f"{base_url.rstrip('/')}/chat/completions"
         self.dialect = Dialect()
         """How the server wants to be asked, as far as it has said."""
@@ -102,10 +103,8 @@ class Sender:
             headers=headers,
             follow_redirects=False,
             timeout=httpx.Timeout(timeout_s, connect=min(CONNECT_TIMEOUT_S, timeout_s)),
-            verify=url.scheme
-            == "https",  # reading the certificates takes 40 ms, which only https has a use for
-            # A proxy of the environment is how companies reach a provider; it never leads to one's own machine.
-            trust_env=not _is_loopback(url.host),
+            # A proxy of the environment is how companies reach a provider; it is asked for the name itself.
+            transport=None if find_proxy(base_url) else GuardedTransport(OutgoingGuard().allowing(base_url)),
         )
 
     async def close(self) -> None:
@@ -132,6 +131,8 @@ class Sender:
                 if failure is None:
                     return answer
                 retry_after = answer.retry_after
+            except RefusedAddressError as error:
+                raise LlmError("refused", error.reason.message, f"Check {self._variable}_URL.") from error
             except httpx.HTTPError as error:
                 failure = LlmError(
                     "unreachable",
@@ -260,18 +261,17 @@ class Sender:
         return " ".join(text.split())[:300].rstrip(".")
 
 
-def _check_url(base_url: str, variable: str) -> httpx.URL:
+def _check_url(base_url: str, variable: str) -> None:
     try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL:
-        url = httpx.URL("")
-    if url.scheme not in ("http", "https") or not url.host or url.userinfo or url.query or url.fragment:
+        url = httpx.URL(read_web_address(base_url).url)
+    except (InvalidInput, httpx.InvalidURL):
+        url = httpx.URL("?")
+    if url.query or url.fragment or not url.host:
         raise InvalidInput(
             "llm.url_invalid",
             "The address of the language model's server is no plain http or https address.",
             f"Write it as http://127.0.0.1:8080/v1; a key goes into {variable}_API_KEY.",
         )
-    return url
 
 
 def _check_key(api_key: str, variable: str) -> str:
@@ -283,15 +283,6 @@ def _check_key(api_key: str, variable: str) -> str:
             f"Set {variable}_API_KEY to the key alone.",
         )
     return api_key
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _compute_used(answer: Answer, held: int) -> int:

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from referee.foundation.sandbox.isolation import detect_isolation
     from referee.foundation.sandbox.networks import SharedNetwork, is_network_held, open_network
+    from referee.foundation.sandbox.orphans import end_orphans
     from referee.foundation.sandbox.running import run_command
     from referee.foundation.sandbox.written import read_written_file, remove_written_folder
 
@@ -32,6 +33,7 @@ __all__ = [
     "NetworkHandle",
     "SharedNetwork",
     "detect_isolation",
+    "end_orphans",
     "is_network_held",
     "open_network",
     "read_written_file",
@@ -52,6 +54,7 @@ __getattr__ = open_door(
         ),
         "isolation": ("detect_isolation",),
         "networks": ("SharedNetwork", "is_network_held", "open_network"),
+        "orphans": ("end_orphans",),
         "running": ("run_command",),
         "written": (
             "read_written_file",

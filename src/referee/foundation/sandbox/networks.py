@@ -16,7 +16,8 @@ from referee.foundation.sandbox.supervisor.network import read_start_ticks
 
 __all__ = ["SharedNetwork", "is_network_held", "open_network"]
 
-START_TIMEOUT_S = 10.0
+START_TIMEOUT_S = 60.0
+"""Of a process that needs a twentieth of a second of a processor: only a very busy machine takes longer than one."""
 STOP_TIMEOUT_S = 5.0
 
 

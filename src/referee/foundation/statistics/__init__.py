@@ -36,7 +36,6 @@ if TYPE_CHECKING:
     from referee.foundation.statistics.density import (
         WEIGHTINGS,
         AppCounts,
-        RankAgreement,
         compare_rankings,
         compute_density,
     )
@@ -94,6 +93,7 @@ if TYPE_CHECKING:
         compute_paired_risk_difference,
         compute_risk_difference,
     )
+    from referee.foundation.statistics.rankings import RankAgreement
     from referee.foundation.statistics.repeats import (
         compute_pass_all,
         compute_pass_any,
@@ -193,7 +193,6 @@ __getattr__ = open_door(
         "density": (
             "WEIGHTINGS",
             "AppCounts",
-            "RankAgreement",
             "compare_rankings",
             "compute_density",
         ),
@@ -256,6 +255,7 @@ __getattr__ = open_door(
             "compute_pass_any",
             "compute_pass_rate",
         ),
+        "rankings": ("RankAgreement",),
         "resampling": (
             "MeanMethod",
             "compute_mean_interval",

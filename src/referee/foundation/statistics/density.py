@@ -15,9 +15,10 @@ import numpy as np
 from referee.core.errors import InvalidInput
 from referee.foundation.statistics.inputs import Floats, check_share
 from referee.foundation.statistics.intervals import Interval
+from referee.foundation.statistics.rankings import RankAgreement
 from referee.foundation.statistics.resampling import RESAMPLES_COUNT, draw_weights
 
-__all__ = ["WEIGHTINGS", "AppCounts", "RankAgreement", "compare_rankings", "compute_density"]
+__all__ = ["WEIGHTINGS", "AppCounts", "compare_rankings", "compute_density"]
 
 WEIGHTINGS: Final[Mapping[str, Mapping[str, float]]] = MappingProxyType(
     {
@@ -40,16 +41,6 @@ class AppCounts:
     """Lines of code that the tools could read, at least 1."""
     severities: Mapping[str, int]
     """Findings by severity."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RankAgreement:
-    """How far two weightings rank alike."""
-
-    first: str
-    second: str
-    tau: float | None
-    """Kendall's τ-b, -1 to 1; None when one of them ranks all alike."""
 
 
 def compute_density(

@@ -9,19 +9,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from math import sqrt
 from statistics import NormalDist
+from typing import Annotated, TypeAlias
+
+from pydantic import WithJsonSchema
 
 from referee.core.errors import InvalidInput
 
 __all__ = ["Interval", "compute_normal_quantile", "compute_share_interval"]
+
+Bound: TypeAlias = Annotated[
+    float, WithJsonSchema({"anyOf": [{"type": "number"}, {"type": "null"}]}, mode="serialization")
+]
+"""An end of an interval. JSON has no infinity, and says ``null``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
     """A closed interval around an estimate, ``low <= point <= high``."""
 
-    low: float
+    low: Bound
+    """Minus infinity when nothing bounds it from below; ``null`` in JSON."""
     point: float
-    high: float
+    high: Bound
+    """Infinity when nothing bounds it from above; ``null`` in JSON."""
     level: float
     """Confidence level as a share: 0.95, never 95."""
 

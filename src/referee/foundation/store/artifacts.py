@@ -19,6 +19,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+from uuid import uuid4
 
 from prometheus_client import Counter
 
@@ -43,6 +44,8 @@ _LEFTOVER_AGE_S = 3600.0
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
+_UNLINKABLE_ERRNOS = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
+"""Another disk, or one without second names: the file is copied. A missing one is found to be so by that."""
 
 _WRITES = Counter(
     "referee_store_artifact_writes_total", "Artifacts put, new or already there.", registry=REGISTRY
@@ -91,6 +94,20 @@ class ArtifactStore(Protocol):
         """
         ...
 
+    async def adopt_file(self, path: Path, sha256: str, media_type: str) -> Artifact:
+        """Store a file under a digest that was computed as it was written, without copying it where that can be.
+
+        Args:
+            path: It must be on disk, and never be written again; removing this name of it later is all right.
+            sha256: Of its bytes.
+            media_type: What they are.
+
+        Raises:
+            NotFound: There is no such file.
+            StorageFull: There is no room; nothing was stored.
+        """
+        ...
+
     async def read_bytes(self, sha256: str, *, max_bytes: int | None = None) -> bytes:
         """Return the bytes, after checking their digest.
 
@@ -112,6 +129,14 @@ class ArtifactStore(Protocol):
 
     async def check(self, sha256: str, *, size_bytes: int | None = None) -> str | None:
         """Read everything again. Returns None or one sentence: missing, cut or altered."""
+        ...
+
+    def path_of(self, sha256: str) -> Path:
+        """Return where the bytes of a digest lie as a file, whether or not they are there: to read, never to write.
+
+        Raises:
+            InvalidInput: It is not a SHA-256.
+        """
         ...
 
 
@@ -148,6 +173,10 @@ class FolderArtifacts:
     async def put_file(self, path: Path, media_type: str) -> Artifact:
         """Store a copy of a file, unless its bytes are there already."""
         return await asyncio.to_thread(self._put_file, path, media_type)
+
+    async def adopt_file(self, path: Path, sha256: str, media_type: str) -> Artifact:
+        """Store a file under its digest, by a second name for it where it lies on the same disk."""
+        return await asyncio.to_thread(self._adopt, path, sha256, media_type)
 
     async def read_bytes(self, sha256: str, *, max_bytes: int | None = None) -> bytes:
         """Return the bytes, after checking their digest."""
@@ -192,6 +221,26 @@ class FolderArtifacts:
                 f"The file {path} cannot be read: {error.strerror}.",
                 "Check that it exists and is a readable file.",
             ) from error
+
+    def _adopt(self, path: Path, sha256: str, media_type: str) -> Artifact:
+        temporary = self._temporary / f"adopted-{uuid4().hex}"
+        with _explained_errors():
+            try:
+                os.link(path, temporary, follow_symlinks=False)
+            except OSError as error:
+                if error.errno not in _UNLINKABLE_ERRNOS:
+                    raise
+                return self._put_file(path, media_type)
+            try:
+                temporary.chmod(0o440)
+                size_bytes = temporary.stat().st_size
+                is_new = self._link(temporary, sha256)
+            finally:
+                temporary.unlink(missing_ok=True)
+        _WRITES.inc()
+        if is_new:
+            _WRITTEN.inc(size_bytes)
+        return Artifact(sha256, size_bytes, media_type)
 
     def _put(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
         digest = hashlib.sha256()

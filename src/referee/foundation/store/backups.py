@@ -22,7 +22,7 @@ from referee.foundation.settings import Settings
 from referee.foundation.store.migrating import read_revision
 from referee.foundation.store.server import MAJOR, find_bin_dir
 
-__all__ = ["KEPT_COUNT", "list_backups", "make_backup", "replace_database"]
+__all__ = ["KEPT_COUNT", "list_backups", "make_backup", "replace_database", "write_dump"]
 
 KEPT_COUNT = 5
 """Backups that stay: enough to go back over a few upgrades, few enough to forget about."""
@@ -44,6 +44,42 @@ def make_backup(settings: Settings, conninfo: str) -> Path:
         StorageFull: There is no room.
         Unavailable: The dump failed; nothing was left behind.
     """
+    revision = _check_dumpable(conninfo)
+    folder = settings.backups_dir
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    instant = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
+    target = folder / f"{instant}-{revision}.dump"
+    partial = target.with_suffix(".partial")
+    try:
+        _dump(conninfo, partial)
+        partial.rename(target)
+        _sync(folder)
+    finally:
+        partial.unlink(missing_ok=True)
+    for old in list_backups(settings)[KEPT_COUNT:]:
+        with suppress(FileNotFoundError):
+            old.unlink()
+    return target
+
+
+def write_dump(conninfo: str, target: Path) -> str:
+    """Dump the database into a new file, from one snapshot, read back and fsynced. Returns its revision.
+
+    Raises:
+        Conflict: The server is newer than the pg_dump that comes along.
+        StorageFull: There is no room.
+        Unavailable: The dump failed; nothing was left behind.
+    """
+    revision = _check_dumpable(conninfo)
+    try:
+        _dump(conninfo, target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
+    return revision
+
+
+def _check_dumpable(conninfo: str) -> str:
     with psycopg.connect(conninfo, autocommit=True) as connection:
         major = connection.info.server_version // 10_000
         revision = read_revision(connection) or "empty"
@@ -53,23 +89,13 @@ def make_backup(settings: Settings, conninfo: str) -> Path:
             f"The server is PostgreSQL {major}, and the pg_dump that comes along is {MAJOR}.",
             "Back it up with your own pg_dump, then run `referee upgrade --no-backup`.",
         )
-    folder = settings.backups_dir
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    instant = datetime.now(UTC).strftime("%Y%m%dT%H%M%S.%fZ")
-    target = folder / f"{instant}-{revision}.dump"
-    partial = target.with_suffix(".partial")
-    try:
-        _run("pg_dump", conninfo, "--format=custom", "--no-owner", "--no-privileges", f"--file={partial}")
-        _run("pg_restore", None, "--list", str(partial))
-        _sync(partial)
-        partial.rename(target)
-        _sync(folder)
-    finally:
-        partial.unlink(missing_ok=True)
-    for old in list_backups(settings)[KEPT_COUNT:]:
-        with suppress(FileNotFoundError):
-            old.unlink()
-    return target
+    return revision
+
+
+def _dump(conninfo: str, target: Path) -> None:
+    _run("pg_dump", conninfo, "--format=custom", "--no-owner", "--no-privileges", f"--file={target}")
+    _run("pg_restore", None, "--list", str(target))
+    _sync(target)
 
 
 def replace_database(conninfo: str, backup: Path) -> str:

@@ -34,6 +34,7 @@ __all__ = [
     "Upgrade",
     "current_revision",
     "database_url_of",
+    "dump_database",
     "open_database",
     "restore_backup",
     "upgrade_database",
@@ -194,6 +195,20 @@ async def upgrade_database(settings: Settings, *, backup: bool = True) -> Upgrad
     conninfo, lease = await asyncio.to_thread(_connect_server, settings)
     try:
         return await asyncio.to_thread(_migrate, settings, conninfo, has_backup=backup)
+    finally:
+        if lease is not None:
+            lease.release()
+
+
+async def dump_database(settings: Settings, target: Path) -> str:
+    """Dump the database into a new file while others use it. Returns the revision of its schema.
+
+    Raises:
+        RefereeError: As ``open_database``; or the dump could not be made, and nothing was left behind.
+    """
+    conninfo, lease = await asyncio.to_thread(_connect_server, settings)
+    try:
+        return await asyncio.to_thread(backups.write_dump, conninfo, target)
     finally:
         if lease is not None:
             lease.release()

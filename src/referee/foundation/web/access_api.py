@@ -31,6 +31,8 @@ ForgetProject: TypeAlias = Callable[[str], object]
 """Told the slug of a project that is no more."""
 
 MAX_PERMISSIONS_COUNT = 100
+_ADMIN: dict[str, Any] = {"security": [{"project_key": ["admin"]}]}
+"""Who these operations are for, in the API's description."""
 _PERMISSIONS = {
     "read": "charts_read",
     "view": "charts_read",
@@ -192,15 +194,17 @@ def create_access_api(database: GetDatabase, forget: ForgetProject) -> ClientRou
 def _add_reads(router: ClientRouter, database: GetDatabase) -> None:
     @router.get("/v1/projects")
     async def list_projects(
-        principal: PrincipalParameter, name: Annotated[str | None, Query(max_length=200)] = None
+        principal: PrincipalParameter,
+        name: Annotated[str | None, Query(max_length=200, description="Exactly this name.")] = None,
     ) -> ProjectsModel:
         """List the project of this key; all of them for an admin."""
         found = await service.list_own_projects(database(), principal, name=name)
         return ProjectsModel(projects=[ProjectModel.of(project) for project in found])
 
-    @router.get("/projects", include_in_schema=False)
+    @router.get("/projects", deprecated=True, operation_id="projects_list_without_v1")
     async def list_projects_bare(
-        principal: PrincipalParameter, name: Annotated[str | None, Query(max_length=200)] = None
+        principal: PrincipalParameter,
+        name: Annotated[str | None, Query(max_length=200, description="Exactly this name.")] = None,
     ) -> list[ProjectModel]:
         """List projects in the form of older clients."""
         found = await service.list_own_projects(database(), principal, name=name)
@@ -213,14 +217,14 @@ def _add_reads(router: ClientRouter, database: GetDatabase) -> None:
 
 
 def _add_changes(router: ClientRouter, database: GetDatabase, forget: ForgetProject) -> None:
-    @router.both("POST", "/projects")
+    @router.both("POST", "/projects", openapi_extra=_ADMIN)
     async def create_project(body: ProjectRequestModel, principal: PrincipalParameter) -> ProjectModel:
         """Make a project. Needs an admin key."""
         return ProjectModel.of(
             await service.create_named_project(database(), principal, body.name, body.description)
         )
 
-    @router.both("PUT", "/projects")
+    @router.both("PUT", "/projects", openapi_extra=_ADMIN)
     async def update_project(body: ProjectChangeModel, principal: PrincipalParameter) -> ProjectModel:
         """Change a project's name or description. Needs an admin key."""
         changed = await service.update_project(
@@ -228,7 +232,7 @@ def _add_changes(router: ClientRouter, database: GetDatabase, forget: ForgetProj
         )
         return ProjectModel.of(changed)
 
-    @router.both("DELETE", "/projects")
+    @router.both("DELETE", "/projects", openapi_extra=_ADMIN)
     async def delete_project(
         principal: PrincipalParameter,
         name: Annotated[str, Query(max_length=200, description="Id, slug or name.")],
@@ -240,7 +244,7 @@ def _add_changes(router: ClientRouter, database: GetDatabase, forget: ForgetProj
 
 
 def _add_keys(router: ClientRouter, database: GetDatabase) -> None:
-    @router.post("/v1/projects/{project_id}/ingestion_api_keys")
+    @router.post("/v1/projects/{project_id}/ingestion_api_keys", openapi_extra=_ADMIN)
     async def create_ingestion_key(
         project_id: str, body: IngestionKeyRequestModel, principal: PrincipalParameter
     ) -> IngestionKeyAnswerModel:
@@ -258,7 +262,7 @@ def _add_keys(router: ClientRouter, database: GetDatabase) -> None:
         )
         return IngestionKeyAnswerModel(data=_ingestion_key(key, secret))
 
-    @router.post("/v1/projects/{project_id}/fine_grained_api_keys")
+    @router.post("/v1/projects/{project_id}/fine_grained_api_keys", openapi_extra=_ADMIN)
     async def create_data_plane_key(
         project_id: str, body: DataPlaneKeyRequestModel, principal: PrincipalParameter
     ) -> DataPlaneKeyAnswerModel:

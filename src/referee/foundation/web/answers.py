@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Annotated, Generic, TypeAlias, TypeVar
+from typing import Annotated, Any, Generic, TypeAlias, TypeVar
 
 from fastapi import Depends, Header, Query
 from pydantic import BaseModel, ConfigDict, Field
@@ -30,6 +30,7 @@ __all__ = [
     "PageModel",
     "PrincipalParameter",
     "answer_page",
+    "answers_file",
     "filter_parameter",
     "link_next",
     "read_idempotency_key",
@@ -87,6 +88,7 @@ async def read_idempotency_key(
         Header(
             description="Names this creation: sent again with the same body it answers with what was made first, "
             "with another body it is refused.",
+            json_schema_extra={"examples": ["01a22b0d-8f77-7000-99cc-16fcf2b1cc6f"]},
         ),
     ] = None,
 ) -> str | None:
@@ -127,6 +129,25 @@ def answer_page(
         limit=page.limit,
         next_cursor=page.next_cursor,
     )
+
+
+def answers_file(*media_types: str, description: str = "The file.") -> dict[int | str, dict[str, Any]]:
+    """Return ``responses`` of a route that answers with a file of one of these media types."""
+    return {
+        200: {
+            "description": description,
+            "content": {media_type: {"schema": _describe_file(media_type)} for media_type in media_types},
+        }
+    }
+
+
+def _describe_file(media_type: str) -> dict[str, str]:
+    """Return the schema of a whole file as its media type lets one read it."""
+    if media_type == "application/json" or media_type.endswith("+json"):
+        return {"type": "object"}
+    if media_type.startswith("text/") or media_type.endswith(("/xml", "/jsonl")):
+        return {"type": "string"}
+    return {"type": "string", "format": "binary"}
 
 
 def link_next(request: Request, response: Response, next_cursor: str | None) -> None:

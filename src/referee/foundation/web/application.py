@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Any, Final, TypeAlias
 
@@ -60,6 +60,10 @@ def create_shell(
     lifespan: Lifespan | None = None,
     max_body_bytes: int = MAX_BODY_BYTES,
     larger_bodies: Mapping[str, int] | None = None,
+    public_prefixes: Sequence[str] = (),
+    description: str = "",
+    tags: Mapping[str, str] | None = None,
+    examples: Mapping[str, Any] | None = None,
 ) -> FastAPI:
     """Return an application with everything but the rooms.
 
@@ -77,6 +81,10 @@ def create_shell(
         lifespan: Runs around the application's life.
         max_body_bytes: Size of one request's body at most.
         larger_bodies: Path → size, for those whose handler writes the body to disk as it comes.
+        public_prefixes: Paths below which no key is asked for, since each of their addresses is one.
+        description: Of the API, in its OpenAPI document.
+        tags: Word that groups operations of the API → one sentence about them.
+        examples: Id of an operation → a body that it takes as JSON.
 
     Raises:
         InvalidInput: The server would listen beyond loopback with no way to check keys.
@@ -101,6 +109,8 @@ def create_shell(
     app = FastAPI(
         title=title,
         version=version,
+        description=description,
+        license_info={"name": "Apache License 2.0", "identifier": "Apache-2.0"},
         docs_url=None,
         redoc_url=None,
         openapi_url=OPENAPI_PATH,
@@ -123,11 +133,13 @@ def create_shell(
         list_projects=list_projects,
     )
     add_problem_handlers(app)
-    customise_openapi(app)
+    customise_openapi(app, tags=tags, examples=examples, public_prefixes=(*PUBLIC_PREFIXES, *public_prefixes))
     for router in routers():
         app.include_router(router, include_in_schema=False)
     # The last one added is the outermost.
-    app.add_middleware(Authentication, sessions=sessions, public_prefixes=PUBLIC_PREFIXES)
+    app.add_middleware(
+        Authentication, sessions=sessions, public_prefixes=(*PUBLIC_PREFIXES, *public_prefixes)
+    )
     app.add_middleware(BodyLimit, max_body_bytes=max_body_bytes, larger=larger_bodies or {})
     app.add_middleware(OriginGuard, is_loopback=is_loopback)
     app.add_middleware(GZipMiddleware, minimum_size=GZIP_MIN_BYTES, compresslevel=GZIP_LEVEL)

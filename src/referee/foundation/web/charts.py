@@ -17,7 +17,7 @@ from typing import Final, Literal, TypeAlias
 
 from markupsafe import Markup
 
-from referee.foundation.web.formats import format_number
+from referee.foundation.web.formats import format_count, format_number, show_text
 
 __all__ = [
     "Bar",
@@ -51,6 +51,8 @@ _VALUE_WIDTH: Final = 64
 _CHARACTER_WIDTH: Final = 7.0
 """Of the widest system fonts at this size, on average."""
 _GAP: Final = 8
+_MAX_TABLE_ROWS_COUNT: Final = 160
+"""Longer tables say how many rows they leave out; the data behind a chart has them all."""
 _HIDDEN_HEAD: Final = Markup('<span class="visually-hidden">Row</span>')
 """Of a column that needs no name to be understood by whoever sees it."""
 _ROW_HEIGHT: Final = 24
@@ -433,6 +435,7 @@ def _figure(
     legend: Sequence[tuple[str, Tone]],
     unit: str,
 ) -> Markup:
+    """Return a drawing and its numbers. Names in them may be foreign: nothing hides or turns round what is shown."""
     drawn = Markup("").join(parts)
     # What is in an image cannot be reached, so a drawing with links is a group.
     role = "group" if "<a " in drawn else "img"
@@ -448,9 +451,13 @@ def _figure(
         Markup('<tr><th scope="row">{}</th>{}</tr>').format(
             row[0], Markup("").join(Markup('<td class="is-number">{}</td>').format(cell) for cell in row[1:])
         )
-        for row in rows
+        for row in rows[:_MAX_TABLE_ROWS_COUNT]
     )
-    return Markup(
+    if len(rows) > _MAX_TABLE_ROWS_COUNT:
+        body += Markup(
+            '<tr><th scope="row" colspan="{}">{} more rows in the data of this chart</th></tr>'
+        ).format(len(heads), format_count(len(rows) - _MAX_TABLE_ROWS_COUNT))
+    figure = Markup(
         '<figure class="chart"><figcaption>{}</figcaption>{}'
         '<div class="chart-scroll" tabindex="0" role="group" aria-label="{}">{}</div>'
         '<details class="chart-table"><summary>Table{}</summary>'
@@ -466,6 +473,7 @@ def _figure(
         head,
         body,
     )
+    return Markup(show_text(figure))  # noqa: S704 - nothing is added that markup could take for its own
 
 
 def _count_grid(

@@ -2,19 +2,22 @@
 
 Clients of this interface read ``message`` and ``errorCode`` of an error and take
 its status literally, so one kind of route answers 400 where the rest answers 422.
-Older clients leave ``/v1`` out; every route of ``ClientRouter`` is there both
-ways, and only the one with ``/v1`` is described.
+Older clients leave ``/v1`` out; every route added with ``ClientRouter.both`` is
+there both ways, and the address without it is described as deprecated.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 
-__all__ = ["ClientRoute", "ClientRouter"]
+__all__ = ["OLD_ADDRESS_SUFFIX", "ClientRoute", "ClientRouter", "is_old_address"]
+
+OLD_ADDRESS_SUFFIX: Final = "_without_v1"
+"""Ends the operation id of an address that older clients use."""
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -40,7 +43,15 @@ class ClientRouter(APIRouter):
 
         def add(handler: Handler) -> Handler:
             self.add_api_route("/v1" + path, handler, methods=[method], **arguments)
-            self.add_api_route(path, handler, methods=[method], **{**arguments, "include_in_schema": False})
+            old = {**arguments, "deprecated": True}
+            if "operation_id" in old:
+                old["operation_id"] += OLD_ADDRESS_SUFFIX
+            self.add_api_route(path, handler, methods=[method], **old)
             return handler
 
         return add
+
+
+def is_old_address(route: APIRoute) -> bool:
+    """Whether a route is the one without ``/v1`` of two."""
+    return bool(route.deprecated) and not route.path.startswith("/v1/")

@@ -153,6 +153,8 @@ class LiveHub:
     def connect(self, conninfo: str) -> None:
         """Name the database to listen on, before the first page opens."""
         self._conninfo = conninfo
+        self._is_listening = asyncio.Event()
+        self._is_closed = False
 
     def register_topic(self, kind: str, may_read: MayRead | None = None) -> None:
         """Allow topics ``<kind>:…``; ``may_read`` decides for each one who hears it."""

@@ -43,6 +43,8 @@ class NavigationEntry:
     count: CountProvider | None = None
     key: str = ""
     """Letter that goes there after ``g``; empty for none."""
+    covers: tuple[str, ...] = ()
+    """Addresses elsewhere whose pages belong to this entry."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,13 +128,14 @@ class NavigationRegistry:
         return hits[:MAX_JUMP_HITS]
 
     def _find_current(self, path: str) -> NavigationEntry | None:
-        """The entry whose address is the longest prefix of ``path``, whole parts only."""
+        """The entry one of whose addresses is the longest prefix of ``path``, whole parts only."""
         matching = [
-            entry
+            (len(url), entry)
             for entry in self._entries
-            if path == entry.url or path.startswith(entry.url.rstrip("/") + "/")
+            for url in (entry.url, *entry.covers)
+            if path == url or path.startswith(url.rstrip("/") + "/")
         ]
-        return max(matching, key=lambda entry: len(entry.url), default=None)
+        return max(matching, key=lambda found: found[0], default=(0, None))[1]
 
 
 async def _count(entry: NavigationEntry, principal: Principal | None) -> int | None:

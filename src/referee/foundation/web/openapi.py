@@ -1,55 +1,105 @@
 """The API's description (OpenAPI 3.1), made from the models the server runs on.
 
-Two things are added to what FastAPI makes: each operation says which problems
-it answers with, and its id is the handler's name with the noun first, so that clients
+FastAPI describes what each handler takes and gives. Added here, once for all
+rooms, is what the shell does to every request: who may ask (security), which
+problems an operation answers with, what a path's ids are, and where the server
+is. An operation's id is the handler's name with the noun first, so that clients
 made from the description sort by noun.
+
+Everything stands in a fixed order, so that the checked-in document changes only
+where the API does.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from fastapi.routing import APIRoute, iter_route_contexts
 
-from referee.foundation.web.client_routes import ClientRoute
-from referee.foundation.web.problems import CLIENT_INVALID_STATUS, PROBLEM_MEDIA_TYPE, Problem
+from referee.foundation.web.client_routes import OLD_ADDRESS_SUFFIX, ClientRoute, is_old_address
+from referee.foundation.web.openapi_problems import add_problems, describe_problems
+from referee.foundation.web.openapi_security import add_security, describe_security, is_public
 
 __all__ = ["OPENAPI_PATH", "customise_openapi", "name_operation"]
 
-OPENAPI_PATH = "/v1/openapi.json"
-_ALWAYS = {
-    "401": "A key is needed or not known.",
-    "422": "The request is not understood.",
-    "500": "Internal error.",
+OPENAPI_PATH: Final = "/v1/openapi.json"
+_METHODS: Final = ("get", "put", "post", "delete", "patch", "head", "options")
+_PATH_WORDS: Final[Mapping[str, str]] = {
+    "name": "Its name.",
+    "service": "static, dynamic, performance or ai.",
+    "slug": "The model's slug.",
+    "template": "The template's slug or id.",
+    "version_name": "Name of the version, such as v2.",
 }
-_METHODS = frozenset({"get", "put", "post", "delete", "patch", "head", "options"})
+"""What stands in a path and is no id."""
+_UNUSED: Final = ("HTTPValidationError", "ValidationError")
+"""Shapes of FastAPI's own errors, which ours replace."""
 
 
 def name_operation(route: APIRoute) -> str:
     """Return the operation id, noun before verb: the handler ``list_findings`` is ``findings_list``."""
     verb, _, noun = route.name.partition("_")
-    return f"{noun}_{verb}" if noun else verb
+    name = f"{noun}_{verb}" if noun else verb
+    return name + OLD_ADDRESS_SUFFIX if is_old_address(route) else name
 
 
-def customise_openapi(app: FastAPI) -> None:
-    """Make ``app.openapi`` describe problems; the description is made once, on first demand."""
+def customise_openapi(
+    app: FastAPI,
+    *,
+    tags: Mapping[str, str] | None = None,
+    examples: Mapping[str, Any] | None = None,
+    public_prefixes: Sequence[str] = (),
+) -> None:
+    """Make ``app.openapi`` describe all this; the description is made once, on first demand.
+
+    Args:
+        app: The application; its rooms may come later.
+        tags: Word that groups operations → one sentence about them.
+        examples: Id of an operation → a body that it takes as JSON.
+        public_prefixes: Paths that need no key.
+    """
 
     def describe() -> dict[str, Any]:
         if app.openapi_schema is None:
-            schema = get_openapi(
-                title=app.title,
-                version=app.version,
-                openapi_version="3.1.0",
-                description=app.description,
-                routes=app.routes,
-            )
-            _add_problems(schema, _list_client_operations(app))
-            app.openapi_schema = schema
+            app.openapi_schema = _build(app, tags or {}, examples or {}, public_prefixes)
         return app.openapi_schema
 
     app.openapi = describe  # type: ignore[method-assign]  # FastAPI's documented way to extend it
+
+
+def _build(
+    app: FastAPI, tags: Mapping[str, str], examples: Mapping[str, Any], public_prefixes: Sequence[str]
+) -> dict[str, Any]:
+    document = get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version="3.1.0",
+        summary=app.summary,
+        description=app.description,
+        license_info=app.license_info,
+        servers=[{"url": "/", "description": "The server that this document came from."}],
+        tags=[{"name": name, "description": tags[name]} for name in sorted(tags)],
+        routes=app.routes,
+    )
+    clients = _list_client_operations(app)
+    for path, operations in document["paths"].items():
+        for method in operations.keys() & set(_METHODS):
+            operation = operations[method]
+            _describe_parameters(operation)
+            if operation["operationId"] in examples:
+                content = operation["requestBody"]["content"]["application/json"]
+                content["example"] = examples[operation["operationId"]]
+            needs_no_key = is_public(path, public_prefixes)
+            add_security(operation, method, path, is_public=needs_no_key)
+            add_problems(operation, method, path, is_client=(path, method) in clients, is_public=needs_no_key)
+    components = document.setdefault("components", {})
+    schemas, components["responses"] = describe_problems()
+    components["schemas"] = {**components.get("schemas", {}), **schemas}
+    components["securitySchemes"] = describe_security()
+    return _in_order(document)
 
 
 def _list_client_operations(app: FastAPI) -> set[tuple[str, str]]:
@@ -62,27 +112,33 @@ def _list_client_operations(app: FastAPI) -> set[tuple[str, str]]:
     }
 
 
-def _add_problems(schema: dict[str, Any], client_operations: set[tuple[str, str]]) -> None:
-    components = schema.setdefault("components", {}).setdefault("schemas", {})
-    model = Problem.model_json_schema(mode="serialization", ref_template="#/components/schemas/{model}")
-    components.update(model.pop("$defs", {}))
-    components["Problem"] = model
-    content = {PROBLEM_MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    for path, operations in schema.get("paths", {}).items():
-        for method, operation in operations.items():
-            if method not in _METHODS:
-                continue
-            statuses = dict(_ALWAYS)
-            if "{" in path:
-                statuses["404"] = "Nothing has that id."
-            if method in ("put", "post", "patch", "delete"):
-                statuses |= {"403": "Not allowed.", "409": "The present state does not allow it."}
-            if (path, method) in client_operations:
-                statuses[str(CLIENT_INVALID_STATUS)] = statuses.pop("422")
-                operation.get("responses", {}).pop("422", None)
-            for status, description in sorted(statuses.items()):
-                answer = operation.setdefault("responses", {}).setdefault(status, {})
-                if status == "422" or not answer:
-                    operation["responses"][status] = {"description": description, "content": content}
-    for unused in ("HTTPValidationError", "ValidationError"):
-        components.pop(unused, None)
+def _describe_parameters(operation: dict[str, Any]) -> None:
+    """Say of an id in a path whose it is, where the handler does not."""
+    for parameter in operation.get("parameters", ()):
+        if parameter["in"] != "path":
+            continue
+        noun, _, is_id = parameter["name"].rpartition("_id")
+        if noun and not is_id:
+            parameter.setdefault("description", f"Id of the {noun.replace('_', ' ')}.")
+        elif parameter["name"] in _PATH_WORDS:
+            parameter.setdefault("description", _PATH_WORDS[parameter["name"]])
+
+
+def _in_order(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the document with paths, methods, statuses and components in an order of their own."""
+    components = document["components"]
+    for unused in _UNUSED:
+        components["schemas"].pop(unused, None)
+    document["paths"] = {
+        path: {
+            method: document["paths"][path][method]
+            for method in _METHODS
+            if method in document["paths"][path]
+        }
+        for path in sorted(document["paths"])
+    }
+    for operations in document["paths"].values():
+        for operation in operations.values():
+            operation["responses"] = dict(sorted(operation["responses"].items()))
+    document["components"] = {kind: dict(sorted(components[kind].items())) for kind in sorted(components)}
+    return document

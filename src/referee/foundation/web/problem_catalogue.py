@@ -89,6 +89,19 @@ _OWN = (
         "documented for large files.",
     ),
     ProblemExplanation(
+        "request.media_type_unknown",
+        "Unsupported media type",
+        415,
+        "A body that is JSON says so in its header Content-Type. Programs such as curl name another type unless "
+        "they are told: curl --json does it, or curl -H 'Content-Type: application/json'.",
+    ),
+    ProblemExplanation(
+        "request.body_unreadable",
+        "Invalid input",
+        422,
+        "The body ends too early, is nested too deep, or its parts cannot be told apart.",
+    ),
+    ProblemExplanation(
         "request.host_refused",
         "Host not accepted",
         403,

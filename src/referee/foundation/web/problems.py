@@ -16,16 +16,18 @@ from datetime import datetime
 from enum import Enum
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import UUID
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
+from fastapi.routing import iter_route_contexts
 from pydantic import BaseModel, Field, computed_field
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
-from referee.core.errors import InvalidInput, RefereeError, Unauthorized
+from referee.core.errors import InvalidInput, RefereeError, Unauthorized, UnsupportedMediaType
 from referee.core.findings import JsonValue
 from referee.foundation.web.client_routes import ClientRoute
 from referee.foundation.web.problem_catalogue import problem_url
@@ -49,11 +51,28 @@ MAX_FIELDS_SAID = 3
 CLIENT_INVALID_STATUS = 400
 """Of input that a client's route refuses."""
 
-_PAGE_PREFIXES = ("/ui", "/-/patterns", "/problems")
+_PAGE_PREFIXES = ("/ui", "/shared", "/-/patterns", "/problems")
 _HTTP_CODES: Mapping[int, tuple[str, str, str]] = {
     404: ("request.not_found", "Not found", "No page or operation has this address."),
     405: ("request.method_not_allowed", "Method not allowed", "This address does not take that method."),
 }
+
+
+_HTTP_HINTS: Mapping[int, str] = {
+    404: "GET /v1/openapi.json names every operation.",
+    405: "The header Allow names the methods that it takes.",
+}
+_UNREADABLE_STATUS = 400
+"""Of the framework, for a body that is nested too deep, or whose parts do not end."""
+_UNREADABLE_BODY = (
+    "The body cannot be read.",
+    "Send it in the documented form, whole and not nested too deep.",
+)
+_WRONG_MEDIA_TYPE = UnsupportedMediaType(
+    "request.media_type_unknown",
+    "The body does not say that it is JSON.",
+    "Send JSON with the header 'Content-Type: application/json'.",
+)
 
 
 class FieldError(BaseModel):
@@ -129,7 +148,11 @@ def _describe(request: Request, error: Exception) -> Problem:
             request_id=place.request_id,
         )
     if isinstance(error, RequestValidationError):
+        if _is_other_media_type(request, error):
+            return _describe(request, _WRONG_MEDIA_TYPE)
         return _build_validation_problem(error.errors(), place)
+    if isinstance(error, HTTPException) and error.status_code == _UNREADABLE_STATUS:
+        return _describe(request, InvalidInput("request.body_unreadable", *_UNREADABLE_BODY))
     if isinstance(error, HTTPException):
         fallback = (f"request.http_{error.status_code}", "Request refused", str(error.detail))
         code, title, detail = _HTTP_CODES.get(error.status_code, fallback)
@@ -138,6 +161,7 @@ def _describe(request: Request, error: Exception) -> Problem:
             title=title,
             status=error.status_code,
             detail=detail,
+            hint=_HTTP_HINTS.get(error.status_code, ""),
             code=code,
             instance=place.instance,
             request_id=place.request_id,
@@ -163,13 +187,20 @@ async def answer_problem(request: Request, error: Exception) -> Response:
         target = request.url.path + (f"?{request.url.query}" if request.url.query else "")
         return RedirectResponse(str(login.include_query_params(next=target)), status_code=303)
     headers = dict(error.headers or {}) if isinstance(error, HTTPException) else {}
+    if "Allow" in headers:
+        headers["Allow"] = _list_methods(request)
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = "Bearer"
     if isinstance(error, RefereeError) and "retry_after_s" in error.context:
         headers["Retry-After"] = str(error.context["retry_after_s"])
     if wants_page:
+        parts = {
+            "problem": problem,
+            "form_url": _find_form(request),
+            "is_repeatable": request.method in ("GET", "HEAD"),
+        }
         response: Response = await render_page(
-            request, "problem.html", {"problem": problem}, title=problem.title, status=problem.status
+            request, "problem.html", parts, title=problem.title, status=problem.status
         )
     else:
         response = JSONResponse(
@@ -177,6 +208,35 @@ async def answer_problem(request: Request, error: Exception) -> Response:
         )
     response.headers.update(headers)
     return response
+
+
+def _find_form(request: Request) -> str | None:
+    """Return our page that a change was asked for on; None when it was no change, or nobody says where."""
+    if request.method in ("GET", "HEAD"):
+        return None
+    came_from = urlsplit(request.headers.get("referer", ""))
+    if came_from.netloc != request.headers.get("host") or not came_from.path.startswith("/ui/"):
+        return None
+    return came_from.path + (f"?{came_from.query}" if came_from.query else "")
+
+
+def _list_methods(request: Request) -> str:
+    """Return every method that the address takes: the router knows only those of the first route."""
+    path = request.scope["path"]
+    methods = {
+        method
+        for route in iter_route_contexts(request.app.routes)
+        if getattr(route, "path_regex", None) is not None and route.path_regex.match(path)
+        for method in route.methods or ()
+    }
+    return ", ".join(sorted(methods))
+
+
+def _is_other_media_type(request: Request, error: RequestValidationError) -> bool:
+    """Whether a body was refused because it was not read as JSON at all."""
+    media_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    is_json = media_type == "application/json" or media_type.endswith("+json")
+    return isinstance(error.body, bytes) and not is_json
 
 
 def add_problem_handlers(app: FastAPI) -> None:
@@ -202,11 +262,20 @@ def _build_validation_problem(errors: Sequence[Any], place: _Place) -> Problem:
 
 
 def _build_field_error(error: Mapping[str, Any]) -> FieldError:
+    if error.get("type") == "json_invalid":
+        return _build_json_error(error)
     location, *path = [str(part) for part in error.get("loc", ("body",))] or ["body"]
     pointer = "".join("/" + part.replace("~", "~0").replace("/", "~1") for part in path)
     return FieldError(
         location=location, path=pointer, message=_say(error), code=str(error.get("type", "invalid"))
     )
+
+
+def _build_json_error(error: Mapping[str, Any]) -> FieldError:
+    """Say where a body stops being JSON: the framework gives the place as if it were a member."""
+    place, why = error.get("loc", ("body", 0))[-1], error.get("ctx", {}).get("error", "it cannot be read")
+    message = f"No JSON from character {place} on: {why}."
+    return FieldError(location="body", path="", message=message, code="json_invalid")
 
 
 def _say(error: Mapping[str, Any]) -> str:

@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query
 
 from referee.core.ids import parse_id
 from referee.foundation.web.answers import PrincipalParameter
+from referee.foundation.web.openapi_problems import answers_with
 from referee.pipelines.api import PipelineId
 from referee.pipelines.comparing import service
 from referee.pipelines.comparing.collecting import MAX_ANALYSES_COUNT
@@ -63,7 +64,7 @@ def create_api(room: GetRoom) -> APIRouter:
             room(), principal.project_id, pipeline_id, metric=metric, baseline=baseline
         )
 
-    @router.get("/comparison", tags=["pipelines"])
+    @router.get("/comparison", tags=["pipelines"], responses=answers_with(404))
     async def compare_analyses(
         principal: PrincipalParameter,
         analysis: AnalysesParameter,

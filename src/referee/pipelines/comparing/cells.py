@@ -3,59 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal, TypeAlias
 from uuid import UUID
 
-from referee.core.vocabulary import Outcome, Service
+from referee.analysis import ToolFacts
+from referee.apps import GenerationFacts
 
-__all__ = ["CellFacts", "CellSet", "GenerationFacts", "SourceFacts", "ToolFacts", "UnitWord"]
+__all__ = ["CellFacts", "CellSet", "SourceFacts", "UnitWord"]
 
 UnitWord: TypeAlias = Literal["template", "app number", "template or app number"]
 """What pairs two models."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ToolFacts:
-    """One tool run of a cell."""
-
-    tool: str
-    service: Service
-    outcome: Outcome | None
-    """None while it has not ended."""
-    reason: str
-    findings_count: int | None
-    version: str | None
-    duration_ms: int | None
-    severities: Mapping[str, int] = field(default_factory=dict)
-    """Findings that the code does not suppress, by severity."""
-    rules: Mapping[str, int] = field(default_factory=dict)
-    cwes: Mapping[int, int] = field(default_factory=dict)
-    things: Mapping[str, frozenset[int]] = field(default_factory=dict)
-    """What it found, in a form that is the same for all tools → CWEs it names there."""
-    numbers: Mapping[str, float] = field(default_factory=dict)
-    """Its measurements by name: over addresses the median of latencies and rates, the sum of counts."""
-
-    @property
-    def is_complete(self) -> bool:
-        """Whether nothing of it is missing."""
-        return self.outcome is not None and self.outcome.is_complete
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GenerationFacts:
-    """The writing of a cell's app."""
-
-    attempts_count: int
-    calls_count: int
-    cost_usd: float | None
-    prompt_tokens: int
-    completion_tokens: int
-    state: str
-    """Of the last one."""
-    failure: str | None
-    is_models_fault: bool
-    """Whether the last one failed by what the model answered."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +39,8 @@ class CellFacts:
     @property
     def name(self) -> str:
         """What people call it."""
+        if self.unit == f"app {self.number}":
+            return f"{self.model}/app{self.number}"
         return f"{self.model} × {self.unit} #{self.number}"
 
 

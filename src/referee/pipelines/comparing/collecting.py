@@ -10,13 +10,24 @@ from uuid import UUID
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.tables import AnalysisRow, ManifestRow, SubjectRow
-from referee.apps.tables import AppRow, GenerationRow, TemplateRow
+from referee.analysis import (
+    AnalysisFacts,
+    ToolFacts,
+    list_analysis_facts,
+    read_repeated_runs,
+    read_tool_facts,
+)
+from referee.apps import (
+    list_apps_by_id,
+    list_template_slugs,
+    list_written_apps,
+    read_generation_facts,
+    read_starts,
+)
 from referee.core.errors import InvalidInput, NotFound
 from referee.core.ids import format_id
 from referee.core.vocabulary import Outcome
-from referee.pipelines.comparing.cells import CellFacts, CellSet, SourceFacts, ToolFacts, UnitWord
-from referee.pipelines.comparing.reading import among, read_generations, read_repeats, read_starts, read_tools
+from referee.pipelines.comparing.cells import CellFacts, CellSet, SourceFacts, UnitWord
 from referee.pipelines.queries import get_pipeline
 from referee.pipelines.tables import CellRow
 
@@ -55,28 +66,21 @@ async def collect_pipeline(session: AsyncSession, project_id: UUID, pipeline_id:
     """
     pipeline = await get_pipeline(session, project_id, pipeline_id)
     _check_size(pipeline.counts.total_count)
-    rows = await session.execute(
-        select(CellRow, AnalysisRow.source_digest, AnalysisRow.code_lines_count, GenerationRow.app_id)
-        .outerjoin(AnalysisRow, AnalysisRow.analysis_id == CellRow.analysis_id)
-        .outerjoin(GenerationRow, GenerationRow.generation_id == CellRow.generation_id)
-        .where(CellRow.pipeline_id == pipeline_id)
-        .order_by(CellRow.position)
-    )
-    drafts = [
-        _Draft(
-            model=cell.model,
-            template=cell.template,
-            number=cell.number,
-            analysis_id=cell.analysis_id,
-            state=cell.state,
-            is_valid=cell.is_valid,
-            reason="" if cell.is_valid else cell.reason or f"It is {cell.state.replace('_', ' ')}.",
-            app_id=cell.app_id or written_id,
-            source_digest=digest,
-            code_lines_count=lines_count,
+    cells = (
+        await session.scalars(
+            select(CellRow).where(CellRow.pipeline_id == pipeline_id).order_by(CellRow.position)
         )
-        for cell, digest, lines_count, written_id in rows
-    ]
+    ).all()
+    judged = {
+        facts.analysis_id: facts
+        for facts in await list_analysis_facts(
+            session, project_id, [cell.analysis_id for cell in cells if cell.analysis_id]
+        )
+    }
+    written = await list_written_apps(
+        session, project_id, [cell.generation_id for cell in cells if cell.generation_id]
+    )
+    drafts = [_draft_cell(cell, judged, written) for cell in cells]
     source = SourceFacts(
         kind="pipeline",
         name=pipeline.name,
@@ -105,34 +109,31 @@ async def collect_analyses(session: AsyncSession, project_id: UUID, analysis_ids
             f"A comparison takes 1 to {MAX_ANALYSES_COUNT} analyses, and {len(wanted)} were named.",
             "Run a pipeline over the apps and compare that.",
         )
-    rows = (
-        await session.execute(
-            select(AnalysisRow, AppRow, TemplateRow.slug, ManifestRow.analysis_id)
-            .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
-            .outerjoin(AppRow, AppRow.app_id == SubjectRow.app_id)
-            .outerjoin(TemplateRow, TemplateRow.template_id == AnalysisRow.template_id)
-            .outerjoin(ManifestRow, ManifestRow.analysis_id == AnalysisRow.analysis_id)
-            .where(AnalysisRow.project_id == project_id, among(AnalysisRow.analysis_id, wanted))
-            .order_by(AnalysisRow.sequence)
-        )
-    ).all()
-    _require_all(wanted, {analysis.analysis_id: app for analysis, app, _, _ in rows})
+    judged = await list_analysis_facts(session, project_id, wanted)
+    apps = await list_apps_by_id(session, project_id, [facts.app_id for facts in judged if facts.app_id])
+    slugs = await list_template_slugs(
+        session, project_id, [facts.template_id for facts in judged if facts.template_id]
+    )
+    _require_all(wanted, judged)
     drafts: dict[UUID, _Draft] = {}
     notes: list[str] = []
-    for analysis, app, slug, manifest_id in rows:
+    for facts in judged:
+        assert facts.app_id is not None  # noqa: S101 - required above
+        app = apps[facts.app_id]
         if app.app_id in drafts:
             notes.append(f"Of several analyses of {app.model}/app{app.number} the latest one counts.")
+        slug = slugs.get(facts.template_id) if facts.template_id else None
         drafts[app.app_id] = _Draft(
             model=app.model,
             template=app.template or slug or "",
             number=app.number,
-            analysis_id=analysis.analysis_id,
-            state=analysis.state,
-            is_valid=manifest_id is not None and analysis.state in ("completed", "partially_completed"),
-            reason=analysis.reason,
+            analysis_id=facts.analysis_id,
+            state=facts.state.value,
+            is_valid=facts.has_manifest and facts.state.value in ("completed", "partially_completed"),
+            reason=facts.reason,
             app_id=app.app_id,
-            source_digest=analysis.source_digest,
-            code_lines_count=analysis.code_lines_count,
+            source_digest=facts.source_digest,
+            code_lines_count=facts.code_lines_count,
         )
     source = SourceFacts(
         kind="analyses",
@@ -145,7 +146,25 @@ async def collect_analyses(session: AsyncSession, project_id: UUID, analysis_ids
     return await _complete(session, project_id, source, list(drafts.values()), tuple(dict.fromkeys(notes)))
 
 
-def _require_all(wanted: Sequence[UUID], found: Mapping[UUID, AppRow | None]) -> None:
+def _draft_cell(cell: CellRow, judged: Mapping[UUID, AnalysisFacts], written: Mapping[UUID, UUID]) -> _Draft:
+    facts = judged.get(cell.analysis_id) if cell.analysis_id else None
+    written_id = written.get(cell.generation_id) if cell.generation_id else None
+    return _Draft(
+        model=cell.model,
+        template=cell.template,
+        number=cell.number,
+        analysis_id=cell.analysis_id,
+        state=cell.state,
+        is_valid=cell.is_valid,
+        reason="" if cell.is_valid else cell.reason or f"It is {cell.state.replace('_', ' ')}.",
+        app_id=cell.app_id or written_id,
+        source_digest=None if facts is None else facts.source_digest,
+        code_lines_count=None if facts is None else facts.code_lines_count,
+    )
+
+
+def _require_all(wanted: Sequence[UUID], judged: Sequence[AnalysisFacts]) -> None:
+    found = {facts.analysis_id: facts.app_id for facts in judged}
     for analysis_id in wanted:
         if analysis_id not in found:
             raise NotFound(
@@ -178,7 +197,7 @@ async def _complete(
             "Split them over several pipelines.",
         )
     ids = [draft.analysis_id for draft in drafts if draft.analysis_id is not None]
-    tools, has_all_things = await read_tools(session, ids)
+    tools, has_all_things = await read_tool_facts(session, ids)
     if not has_all_things:
         notes = (
             *notes,
@@ -187,7 +206,7 @@ async def _complete(
     if source.kind == "analyses":
         _judge_loose(drafts, tools)
     starts = await read_starts(session, project_id, [d.source_digest for d in drafts if d.source_digest])
-    generations = await read_generations(session, project_id, [d.app_id for d in drafts if d.app_id])
+    generations = await read_generation_facts(session, project_id, [d.app_id for d in drafts if d.app_id])
     cells = [
         CellFacts(
             model=draft.model,
@@ -211,7 +230,7 @@ async def _complete(
         models=models,
         units=tuple(dict.fromkeys(cell.unit for cell in cells)),
         unit_word=_find_unit_word(drafts),
-        repeated_runs=await read_repeats(
+        repeated_runs=await read_repeated_runs(
             session, project_id, [draft.source_digest for draft in drafts if draft.source_digest]
         ),
         notes=notes,

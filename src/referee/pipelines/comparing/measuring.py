@@ -12,9 +12,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
+from referee.analysis import ToolFacts
 from referee.core.vocabulary import Outcome, Service
 from referee.foundation.statistics import WEIGHTINGS
-from referee.pipelines.comparing.cells import CellFacts, CellSet, ToolFacts
+from referee.pipelines.comparing.cells import CellFacts, CellSet
 from referee.pipelines.comparing.metrics import METRICS, Metric
 
 __all__ = [

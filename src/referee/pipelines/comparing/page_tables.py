@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from math import isinf
 from typing import Final
 
 from referee.foundation.statistics import Interval
@@ -277,8 +278,7 @@ def build_weighting_rows(comparison: ModelComparison) -> list[Row]:
             {
                 "model": row.model,
                 **{
-                    name: f"{format_number(found.point, 1)} "
-                    f"({format_number(found.low, 1)} to {format_number(found.high, 1)})"
+                    name: f"{format_number(found.point, 1)} ({describe_interval(found, _round)})"
                     for name, found in row.densities.items()
                 },
             },
@@ -397,7 +397,19 @@ def describe_interval(interval: Interval | None, format_end: Callable[[float], s
     """Return an interval as people read it."""
     if interval is None:
         return "unknown"
+    if isinf(interval.low) or isinf(interval.high):
+        if isinf(interval.low) and isinf(interval.high):
+            return "no limits"
+        return (
+            f"{format_end(interval.high)} or less"
+            if isinf(interval.low)
+            else f"{format_end(interval.low)} or more"
+        )
     return f"{format_end(interval.low)} to {format_end(interval.high)}"
+
+
+def _round(value: float) -> str:
+    return format_number(value, 1)
 
 
 def describe_reach(scale: Scale, interval: Interval | None) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Annotated, TypeAlias
 from uuid import UUID
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import APIRouter, Depends, Path, Request, Response
 
 from referee.core.ids import parse_id
 from referee.core.pages import DEFAULT_LIMIT
@@ -18,11 +18,14 @@ from referee.foundation.web.answers import (
     PageModel,
     PrincipalParameter,
     answer_page,
+    answers_file,
     filter_parameter,
 )
 from referee.foundation.web.filters import Filter
+from referee.foundation.web.openapi_problems import answers_with
 from referee.pipelines.reports import queries, service
 from referee.pipelines.reports.models import ReportModel, ReportRequestModel
+from referee.pipelines.reports.states import FILES
 from referee.pipelines.room import PipelinesRoom
 
 __all__ = ["GetEngine", "GetRoom", "ReportId", "create_api", "read_report_id"]
@@ -89,8 +92,20 @@ def create_api(room: GetRoom, engine: GetEngine) -> APIRouter:
         async with room().database.reading() as session:
             return ReportModel.of(await queries.get_report(session, principal.project_id, report_id))
 
-    @router.get("/reports/{report_id}/files/{file_name}", tags=["reports"], response_class=Response)
-    async def get_report_file(report_id: ReportId, file_name: str, principal: PrincipalParameter) -> Response:
+    @router.get(
+        "/reports/{report_id}/files/{file_name}",
+        tags=["reports"],
+        response_class=Response,
+        responses={
+            **answers_file(*{media_type: None for media_type, _ in FILES.values()}),
+            **answers_with(409),
+        },
+    )
+    async def get_report_file(
+        report_id: ReportId,
+        file_name: Annotated[str, Path(description="data, html, pdf, xlsx or csv.")],
+        principal: PrincipalParameter,
+    ) -> Response:
         """Return a file of a completed report: data, html, pdf, xlsx or csv (a zip)."""
         data, media_type, name = await service.read_file(room(), principal.project_id, report_id, file_name)
         headers = {"Content-Disposition": f'attachment; filename="{name}"'}

@@ -23,7 +23,6 @@ from referee.foundation.store import Artifact, record_artifacts
 from referee.foundation.web.live import publish
 from referee.pipelines.comparing.cells import CellSet
 from referee.pipelines.comparing.collecting import collect_analyses, collect_pipeline
-from referee.pipelines.reports.building import build_document, check_parameters
 from referee.pipelines.reports.document import Document, dump_document, load_document
 from referee.pipelines.reports.html import render_html
 from referee.pipelines.reports.queries import get_report
@@ -112,6 +111,8 @@ async def create_report(
             f"The title has {len(title):,} characters, and at most {_MAX_TITLE_CHARS} are taken.",
             "Shorten it.",
         )
+    from referee.pipelines.reports.building import check_parameters  # noqa: PLC0415 - loads NumPy
+
     digest = _digest(request, title)
     async with room.database.reading() as session:
         known = await _find_by_key(session, project_id, request, digest)
@@ -171,6 +172,8 @@ async def make_report(room: PipelinesRoom, project_id: UUID, report_id: UUID) ->
         if state is None:
             return (await get_report(session, project_id, report_id)).state.value
         await publish(session, f"report:{report_id}", {"state": "running"})
+    from referee.pipelines.reports.building import build_document  # noqa: PLC0415 - loads NumPy
+
     async with room.database.reading() as session:
         report = await get_report(session, project_id, report_id)
         cells = await _collect(session, project_id, _read_request(report))

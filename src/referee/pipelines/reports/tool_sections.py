@@ -6,8 +6,9 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from statistics import median
 
+from referee.apps import GenerationFacts
 from referee.core.vocabulary import Outcome
-from referee.pipelines.comparing.cells import CellSet, GenerationFacts
+from referee.pipelines.comparing.cells import CellSet
 from referee.pipelines.comparing.views import ModelComparison
 from referee.pipelines.reports.document import (
     Block,

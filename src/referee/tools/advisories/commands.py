@@ -27,13 +27,15 @@ def import_command(
     """Read OSV records into the advisory store."""
     from pathlib import Path
 
+    from referee.foundation.outgoing import open_guard
     from referee.foundation.settings import load_settings
     from referee.tools.advisories.fetching import fetched_file, is_url
     from referee.tools.advisories.importing import import_file
 
-    directory = load_settings().advisories_dir
+    settings = load_settings()
+    directory = settings.advisories_dir
     if is_url(source):
-        with fetched_file(source, directory) as (path, shown):
+        with fetched_file(source, directory, open_guard(settings)) as (path, shown):
             report = import_file(path, directory, source=shown, is_addition=is_addition)
     else:
         report = import_file(Path(source), directory, is_addition=is_addition)

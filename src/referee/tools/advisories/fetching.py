@@ -17,6 +17,7 @@ from urllib.parse import urlsplit, urlunsplit
 import httpx
 
 from referee.core.errors import InvalidInput, PayloadTooLarge, Unavailable
+from referee.foundation.outgoing import GuardedTransportSync, OutgoingGuard, RefusedAddressError
 from referee.tools.advisories.exports import MIB, ImportLimits
 
 __all__ = ["fetched_file", "is_url"]
@@ -26,7 +27,6 @@ READ_TIMEOUT_S = 60.0
 """Between two pieces of the body, not for all of it."""
 TOTAL_TIMEOUT_S = 1_800.0
 """A full export of 200 MB on a slow line."""
-MAX_REDIRECTS = 5
 _FREE_BYTES_KEPT = 256 * MIB
 """Left free on the disk, so that a download never starves the database beside it."""
 
@@ -37,13 +37,16 @@ def is_url(source: str) -> bool:
 
 
 @contextmanager
-def fetched_file(url: str, directory: Path, limits: ImportLimits | None = None) -> Iterator[tuple[Path, str]]:
+def fetched_file(
+    url: str, directory: Path, guard: OutgoingGuard, limits: ImportLimits | None = None
+) -> Iterator[tuple[Path, str]]:
     """Fetch ``url`` into a temporary file of ``directory``; yield its path and a name to show.
 
     The name carries no user, password, query or fragment.
 
     Raises:
-        InvalidInput: The address is not http or https, or a redirect leads to another scheme.
+        InvalidInput: The address is not http or https, or leads on to another.
+        Forbidden: The address is not public, and no setting allows it.
         PayloadTooLarge: More bytes than the limit.
         Unavailable: It could not be fetched.
     """
@@ -52,7 +55,9 @@ def fetched_file(url: str, directory: Path, limits: ImportLimits | None = None) 
     shown = _shown(url)
     with tempfile.NamedTemporaryFile(prefix=".download-", dir=directory) as file:
         try:
-            _fetch(url, shown, file, limits, directory)  # type: ignore[arg-type]  # a binary temporary file
+            _fetch(url, shown, file, limits, directory, guard)  # type: ignore[arg-type]  # a binary temporary file
+        except RefusedAddressError as error:
+            raise error.reason from error
         except httpx.HTTPError as error:
             raise Unavailable(
                 "advisories.fetch_failed",
@@ -63,32 +68,28 @@ def fetched_file(url: str, directory: Path, limits: ImportLimits | None = None) 
         yield Path(file.name), shown
 
 
-def _fetch(url: str, shown: str, file: BinaryIO, limits: ImportLimits, directory: Path) -> None:
-    address = _checked(url)
+def _fetch(
+    url: str, shown: str, file: BinaryIO, limits: ImportLimits, directory: Path, guard: OutgoingGuard
+) -> None:
     deadline = time.monotonic() + TOTAL_TIMEOUT_S
     timeout = httpx.Timeout(READ_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
-    with httpx.Client(timeout=timeout, follow_redirects=False) as client:
-        for _ in range(MAX_REDIRECTS + 1):
-            with client.stream("GET", address, headers={"Accept-Encoding": "identity"}) as response:
-                if response.next_request is not None:
-                    target = _checked(str(response.next_request.url))
-                    if target.scheme != address.scheme:
-                        raise InvalidInput(
-                            "advisories.redirect_scheme",
-                            f"{shown} leads on to another scheme ({address.scheme} to {target.scheme}).",
-                            "Name the final address.",
-                        )
-                    address = target
-                    continue
-                if response.status_code != httpx.codes.OK:
-                    raise Unavailable(
-                        "advisories.fetch_failed",
-                        f"{shown} answered {response.status_code}.",
-                        "Check the address.",
-                    )
-                _copy(response, shown, file, limits, directory=directory, deadline=deadline)
-                return
-    raise Unavailable("advisories.fetch_failed", f"{shown} redirects more than {MAX_REDIRECTS} times.")
+    with (
+        httpx.Client(
+            timeout=timeout, follow_redirects=False, transport=GuardedTransportSync(guard)
+        ) as client,
+        client.stream("GET", _checked(url), headers={"Accept-Encoding": "identity"}) as response,
+    ):
+        if response.next_request is not None:
+            raise InvalidInput(
+                "advisories.redirected",
+                f"{shown} leads on to {_shown(str(response.next_request.url))}.",
+                "Name the final address: a redirect is never followed.",
+            )
+        if response.status_code != httpx.codes.OK:
+            raise Unavailable(
+                "advisories.fetch_failed", f"{shown} answered {response.status_code}.", "Check the address."
+            )
+        _copy(response, shown, file, limits, directory=directory, deadline=deadline)
 
 
 def _copy(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Final
 
 from referee.core.findings import JsonValue
@@ -48,53 +49,73 @@ class MappedSpan:
     cost_usd: float | None = None
 
 
-class _Sorting:
-    """Attributes on their way to their targets."""
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Where each of a set of attributes goes. It depends on their names and their order alone."""
 
-    __slots__ = ("below", "chosen", "metadata")
+    metadata: tuple[str, ...]
+    """Those that stay under their own name."""
+    below: tuple[tuple[Rule, tuple[tuple[str, str], ...]], ...]
+    """Rule of a prefix, and of what stands below it the attribute and the rest of its name; the weakest first."""
+    chosen: tuple[tuple[Rule, str], ...]
+    """Rule of a target and the attribute that won it; the weakest first."""
 
-    def __init__(self) -> None:
-        self.metadata: dict[str, JsonValue] = {}
-        self.chosen: dict[str, tuple[int, str, JsonValue, Rule]] = {}
-        """Target to rank, attribute, value and rule."""
-        self.below: dict[Rule, dict[str, JsonValue]] = {}
-        """Rule of a prefix to what stood below it."""
 
-    def sort(self, attributes: Mapping[str, JsonValue]) -> None:
-        metadata, chosen = self.metadata, self.chosen
-        for key, value in attributes.items():
-            rule, rest = find_rule(key)
-            if rule is None:
-                metadata[key] = value
-            elif rest:
-                self.below.setdefault(rule, {})[rest] = value
+@lru_cache(maxsize=4_096)
+def _make_plan(keys: tuple[str, ...]) -> _Plan:
+    metadata: list[str] = []
+    below: dict[Rule, list[tuple[str, str]]] = {}
+    chosen: dict[str, tuple[Rule, str]] = {}
+    for key in keys:
+        rule, rest = find_rule(key)
+        if rule is None:
+            metadata.append(key)
+        elif rest:
+            below.setdefault(rule, []).append((key, rest))
+        else:
+            held = chosen.get(rule.slot)
+            loser: str | None = None
+            if held is None:
+                chosen[rule.slot] = (rule, key)
+            elif rule.rank < held[0].rank:
+                chosen[rule.slot] = (rule, key)
+                loser = held[1]
             else:
-                held = chosen.get(rule.slot)
-                if held is None:
-                    chosen[rule.slot] = (rule.rank, key, value, rule)
-                elif rule.rank < held[0]:
-                    chosen[rule.slot] = (rule.rank, key, value, rule)
-                    self._keep_loser(held[1], held[2])
-                else:
-                    self._keep_loser(key, value)
+                loser = key
+            if loser is not None and not loser.startswith(_OUR_OWN):
+                metadata.append(loser)
+    return _Plan(
+        tuple(metadata),
+        tuple((rule, tuple(below[rule])) for rule in sorted(below, key=_by_rank, reverse=True)),
+        tuple(sorted(chosen.values(), key=_by_choice, reverse=True)),
+    )
 
-    def _keep_loser(self, key: str, value: JsonValue) -> None:
-        if not key.startswith(("honeyhive", "traceloop.association.properties.")):
-            self.metadata[key] = value
+
+_OUR_OWN: Final = ("honeyhive", "traceloop.association.properties.")
+"""Attributes that repeat what another one says; the loser of two is not kept apart."""
+MAX_PLANNED_KEYS: Final = 200
+"""Attributes of a span whose plan is kept: one with more of them will hardly be met again."""
+
+
+def _find_plan(attributes: Mapping[str, JsonValue]) -> _Plan:
+    keys = tuple(attributes)
+    return _make_plan(keys) if len(keys) <= MAX_PLANNED_KEYS else _make_plan.__wrapped__(keys)
 
 
 def map_span(span: DecodedSpan) -> MappedSpan:
     """Return what a span says, by the rules of the table."""
-    sorting = _Sorting()
-    sorting.sort(span.attributes)
-    mapped = MappedSpan(event_type="", event_name=span.name, metadata=sorting.metadata)
+    attributes = span.attributes
+    plan = _find_plan(attributes)
+    mapped = MappedSpan(
+        event_type="", event_name=span.name, metadata={key: attributes[key] for key in plan.metadata}
+    )
     kinds: list[tuple[int, str]] = []
-    for rule in sorted(sorting.below, key=_by_rank, reverse=True):
-        _fill_below(mapped, rule, sorting.below[rule])
-    for rank, _, value, rule in sorted(sorting.chosen.values(), key=_by_choice, reverse=True):
-        target = rule.target
+    for rule, parts in plan.below:
+        _fill_below(mapped, rule, {rest: attributes[key] for key, rest in parts})
+    for rule, key in plan.chosen:
+        target, value = rule.target, attributes[key]
         if target == "=kind":
-            kinds.append((rank, str(value).lower()))
+            kinds.append((rule.rank, str(value).lower()))
         elif target[0] == "=":
             _set_field(mapped, target, value)
         else:
@@ -113,8 +134,8 @@ def _by_rank(rule: Rule) -> int:
     return rule.rank
 
 
-def _by_choice(item: tuple[int, str, JsonValue, Rule]) -> int:
-    return item[0]
+def _by_choice(item: tuple[Rule, str]) -> int:
+    return item[0].rank
 
 
 def _fill_below(mapped: MappedSpan, rule: Rule, flat: dict[str, JsonValue]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 import orjson
@@ -63,7 +64,7 @@ def nest(flat: Mapping[str, JsonValue], *, is_json: bool = False) -> JsonValue:
         value = parse_json(raw) if is_json else raw
         node, last = root, key
         if "." in key:
-            *path, last = key.split(".", MAX_DEPTH)
+            path, last = _split_key(key)
             for part in path:
                 child = node.get(part)
                 if not isinstance(child, dict):
@@ -76,6 +77,12 @@ def nest(flat: Mapping[str, JsonValue], *, is_json: bool = False) -> JsonValue:
         else:
             node[last] = value
     return _list_up(root)
+
+
+@lru_cache(maxsize=16_384)
+def _split_key(key: str) -> tuple[tuple[str, ...], str]:
+    *path, last = key.split(".", MAX_DEPTH)
+    return tuple(path), last
 
 
 def _list_up(node: dict[str, JsonValue]) -> JsonValue:

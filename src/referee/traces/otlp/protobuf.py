@@ -15,13 +15,13 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource as ResourceMessage
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Status
 
 from referee.core.errors import InvalidInput
 from referee.core.findings import JsonValue
+from referee.traces.otlp.messages import ExportRequest, FastSpan, KeyValue, read_attributes
 from referee.traces.otlp.spans import (
     DecodedRequest,
     DecodedSpan,
@@ -47,7 +47,7 @@ def decode_protobuf(body: bytes) -> DecodedRequest:
     """
     rejection = Rejection()
     spans: list[DecodedSpan] = []
-    request = ExportTraceServiceRequest()
+    request = ExportRequest()
     try:
         request.ParseFromString(body)
     except DecodeError:
@@ -59,12 +59,19 @@ def decode_protobuf(body: bytes) -> DecodedRequest:
         for of_scope in of_resource.scope_spans:
             shared = Resource(resource, _read_scope(of_scope.scope, of_scope.schema_url))
             for message in of_scope.spans:
-                _take(_read_span(message, position, shared), spans, rejection)
+                _take(message, position, shared, spans, rejection)
                 position += 1
     return DecodedRequest(spans, rejection, SCHEMA, body)
 
 
-def _take(span: DecodedSpan, spans: list[DecodedSpan], rejection: Rejection) -> None:
+def _take(
+    message: Any, position: int, shared: Resource, spans: list[DecodedSpan], rejection: Rejection
+) -> None:
+    try:
+        span = _read_span(message, position, shared)
+    except (DecodeError, UnicodeDecodeError):
+        rejection.add(_DAMAGED)
+        return
     reason = check_span(span)
     if reason is None:
         spans.append(span)
@@ -72,36 +79,64 @@ def _take(span: DecodedSpan, spans: list[DecodedSpan], rejection: Rejection) -> 
         rejection.add(f"A span has {reason}")
 
 
+_DAMAGED: Final = "A span is not valid protobuf: text that is not UTF-8, nesting too deep, or damage"
+_STATUSES: Final = {b"": (0, ""), b"\x18\x01": (1, "")}
+"""What nearly all spans have."""
+
+
 def _read_span(message: Any, position: int, shared: Resource) -> DecodedSpan:
-    status = message.status
+    """Return what a message says.
+
+    Raises:
+        DecodeError: An attribute or the status is damaged.
+        UnicodeDecodeError: A text is not UTF-8.
+    """
+    status, status_message = _STATUSES.get(message.status) or _read_status(message.status)
+    name, kind = message.name, message.kind
     span = DecodedSpan(
         position,
         shared,
         message.trace_id,
         message.span_id,
         message.parent_span_id,
-        clean_text(message.name),
-        min(message.kind, 5) if message.kind > 0 else 0,
+        clean_text(name) if "\x00" in name else name,
+        min(kind, 5) if kind > 0 else 0,
         message.start_time_unix_nano,
         message.end_time_unix_nano,
-        _read_attributes(message.attributes),
-        status.code if 0 <= status.code <= 2 else 0,
-        clean_text(status.message),
+        read_attributes(message.attributes, _read_other),
+        status,
+        status_message,
     )
     if message.events:
         span.events = [_read_event(event) for event in message.events]
     if message.links:
         span.links = [_read_link(link) for link in message.links]
-    extras = _drop_zeros(
-        trace_state=clean_text(message.trace_state),
-        flags=message.flags,
-        dropped_attributes_count=message.dropped_attributes_count,
-        dropped_events_count=message.dropped_events_count,
-        dropped_links_count=message.dropped_links_count,
-    )
-    if extras:
-        span.extras = extras
+    if (
+        message.flags
+        or message.trace_state
+        or message.dropped_attributes_count
+        or message.dropped_events_count
+        or message.dropped_links_count
+    ):
+        span.extras = _drop_zeros(
+            trace_state=clean_text(message.trace_state),
+            flags=message.flags,
+            dropped_attributes_count=message.dropped_attributes_count,
+            dropped_events_count=message.dropped_events_count,
+            dropped_links_count=message.dropped_links_count,
+        )
     return span
+
+
+def _read_status(data: bytes) -> tuple[int, str]:
+    status = Status.FromString(data)
+    return status.code if 0 <= status.code <= 2 else 0, clean_text(status.message)
+
+
+def _read_other(data: bytes) -> tuple[str, JsonValue]:
+    """Return key and value of an attribute of any kind."""
+    pair = KeyValue.FromString(data)
+    return clean_text(pair.key), _read_value(pair.value, pair.value.WhichOneof("value"), 0)
 
 
 def _drop_zeros(**values: JsonValue) -> dict[str, JsonValue]:
@@ -225,13 +260,13 @@ def _decode_apart(body: bytes, spans: list[DecodedSpan], rejection: Rejection) -
 def _take_apart(
     data: bytes, position: int, shared: Resource, spans: list[DecodedSpan], rejection: Rejection
 ) -> None:
-    message = Span()
+    message = FastSpan()
     try:
         message.ParseFromString(data)
     except DecodeError:
-        rejection.add("A span is not valid protobuf: text that is not UTF-8, nesting too deep, or damage")
+        rejection.add(_DAMAGED)
         return
-    _take(_read_span(message, position, shared), spans, rejection)
+    _take(message, position, shared, spans, rejection)
 
 
 def _parse_or(message: Any, parts: list[tuple[int, bytes]], number: int) -> Any:

@@ -9,6 +9,8 @@ from typing import Final
 from referee.core.findings import JsonValue
 
 __all__ = [
+    "MAX_BODY_BYTES",
+    "ZSTD_LEVEL",
     "DecodedRequest",
     "DecodedSpan",
     "Rejection",
@@ -18,6 +20,10 @@ __all__ = [
     "clean_text",
 ]
 
+MAX_BODY_BYTES: Final = 16 * 1024 * 1024
+"""Of one request, after decompression."""
+ZSTD_LEVEL: Final = 1
+"""At which bodies are kept."""
 MAX_REASONS: Final = 5
 """Reasons that an answer names; the count goes on."""
 MIN_NS: Final = 0

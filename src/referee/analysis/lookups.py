@@ -1,28 +1,44 @@
-"""What tools, starts and generations gave, for many analyses and apps in one query each."""
+"""What other rooms ask about many analyses at once: a few queries, however many there are."""
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, case, cast, func, or_, select, true
+from sqlalchemy import ARRAY, ColumnElement, Uuid, and_, any_, case, cast, func, select, true
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis.tables import AnalysisRow, FindingRow, MeasurementRow, OccurrenceRow, ToolRunRow
-from referee.apps import FailureKind, GenerationFailure
-from referee.apps.tables import AppRunRow, GenerationRow
-from referee.core.vocabulary import Outcome, Service
-from referee.pipelines.comparing.cells import GenerationFacts, ToolFacts
+from referee.analysis.tables import (
+    AnalysisRow,
+    FindingRow,
+    ManifestRow,
+    MeasurementRow,
+    OccurrenceRow,
+    SubjectRow,
+    ToolRunRow,
+)
+from referee.core.vocabulary import AnalysisState, Outcome, Service
 
-__all__ = ["among", "read_generations", "read_repeats", "read_starts", "read_tools"]
+__all__ = [
+    "AnalysisFacts",
+    "ToolFacts",
+    "ToolTime",
+    "count_reported_findings",
+    "count_succeeded_findings",
+    "list_analysis_facts",
+    "read_repeated_runs",
+    "read_tool_facts",
+    "read_tool_times",
+]
 
 _MAX_THINGS_COUNT: Final = 200_000
 _MAX_REPEATED_RUNS_COUNT: Final = 400
 """Tool runs read for flip rates, the latest first."""
-
+_MAX_TIMED_RUNS_COUNT: Final = 1_000
+"""Tool runs read for how long tools take, the latest first."""
 _MIDDLE_MEASUREMENTS: Final = ("latency_p95_ms", "requests_per_s")
 """Of these the median over addresses counts."""
 _SUMMED_MEASUREMENTS: Final = (
@@ -30,18 +46,56 @@ _SUMMED_MEASUREMENTS: Final = (
     "endpoints_count", "endpoints_passed_count", "endpoints_not_passed_count", "endpoints_unknown_count",
 )  # fmt: skip
 
-_MODELS_FAULTS: Final = frozenset(
-    {
-        GenerationFailure.placeholder,
-        GenerationFailure.confirmation_seeking,
-        GenerationFailure.truncated,
-        GenerationFailure.syntax_error,
-        GenerationFailure.no_code,
-        GenerationFailure.refused,
-    }
-)
-_APPS_FAULTS: Final = [kind.value for kind in FailureKind if kind.is_of_app]
-"""Ways a start fails that blame the app."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AnalysisFacts:
+    """What one analysis judged, and how it stands."""
+
+    analysis_id: UUID
+    state: AnalysisState
+    reason: str
+    app_id: UUID | None
+    """None when it judged no app of a model."""
+    template_id: UUID | None
+    source_digest: str | None
+    code_lines_count: int | None
+    has_manifest: bool
+    """Whether its results were verified and sealed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolFacts:
+    """What one tool run came to."""
+
+    tool: str
+    service: Service
+    outcome: Outcome | None
+    """None while it has not ended."""
+    reason: str
+    findings_count: int | None
+    version: str | None
+    duration_ms: int | None
+    severities: Mapping[str, int] = field(default_factory=dict)
+    """Findings that the code does not suppress, by severity."""
+    rules: Mapping[str, int] = field(default_factory=dict)
+    cwes: Mapping[int, int] = field(default_factory=dict)
+    things: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """What it found, in a form that is the same for all tools → CWEs it names there."""
+    numbers: Mapping[str, float] = field(default_factory=dict)
+    """Its measurements by name: over addresses the median of latencies and rates, the sum of counts."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing of it is missing."""
+        return self.outcome is not None and self.outcome.is_complete
+
+
+@dataclass(frozen=True, slots=True)
+class ToolTime:
+    """How long a tool took lately."""
+
+    mean_ms: float
+    runs_count: int
 
 
 @dataclass(slots=True)
@@ -55,7 +109,7 @@ class _Found:
     numbers: dict[str, float] = field(default_factory=dict)
 
 
-async def read_tools(
+async def read_tool_facts(
     session: AsyncSession, analysis_ids: Sequence[UUID]
 ) -> tuple[dict[UUID, dict[str, ToolFacts]], bool]:
     """Return the tool runs of each analysis, and whether what tools found in common is among it."""
@@ -74,7 +128,7 @@ async def read_tools(
             ToolRunRow.version,
             ToolRunRow.duration_ms,
         )
-        .where(among(ToolRunRow.analysis_id, analysis_ids))
+        .where(_among(ToolRunRow.analysis_id, analysis_ids))
         .order_by(ToolRunRow.analysis_id, ToolRunRow.position)
     )
     nothing = _Found()
@@ -102,7 +156,7 @@ async def _read_found(
     session: AsyncSession, analysis_ids: Sequence[UUID]
 ) -> tuple[defaultdict[UUID, _Found], bool]:
     found: defaultdict[UUID, _Found] = defaultdict(_Found)
-    counted = and_(among(OccurrenceRow.analysis_id, analysis_ids), OccurrenceRow.suppression.is_(None))
+    counted = and_(_among(OccurrenceRow.analysis_id, analysis_ids), OccurrenceRow.suppression.is_(None))
     rows = await session.execute(
         select(OccurrenceRow.tool_run_id, OccurrenceRow.rule_id, OccurrenceRow.severity, func.count())
         .where(counted)
@@ -149,7 +203,7 @@ async def _read_numbers(
     rows = await session.execute(
         select(MeasurementRow.tool_run_id, MeasurementRow.name, value)
         .where(
-            among(MeasurementRow.analysis_id, analysis_ids),
+            _among(MeasurementRow.analysis_id, analysis_ids),
             MeasurementRow.name.in_((*_MIDDLE_MEASUREMENTS, *_SUMMED_MEASUREMENTS)),
         )
         .group_by(MeasurementRow.tool_run_id, MeasurementRow.name)
@@ -158,55 +212,7 @@ async def _read_numbers(
         found[tool_run_id].numbers[name] = float(number)
 
 
-async def read_starts(session: AsyncSession, project_id: UUID, digests: Sequence[str]) -> dict[str, bool]:
-    """Return whether the app of a source was ever up; none for one that was never tried in earnest."""
-    rows = await session.execute(
-        select(AppRunRow.source_digest, func.bool_or(AppRunRow.started_at.is_not(None)))
-        .where(
-            AppRunRow.project_id == project_id,
-            AppRunRow.source_digest.in_(set(digests)),
-            or_(
-                AppRunRow.started_at.is_not(None),
-                AppRunRow.failure.in_(_APPS_FAULTS),
-            ),
-        )
-        .group_by(AppRunRow.source_digest)
-    )
-    return {digest: bool(has_started) for digest, has_started in rows}
-
-
-async def read_generations(
-    session: AsyncSession, project_id: UUID, app_ids: Sequence[UUID]
-) -> dict[UUID, GenerationFacts]:
-    """Return the writings of each app; none for an app that was not written here."""
-    rows = await session.scalars(
-        select(GenerationRow)
-        .where(GenerationRow.project_id == project_id, among(GenerationRow.app_id, list(set(app_ids))))
-        .order_by(GenerationRow.app_id, GenerationRow.version)
-    )
-    by_app: dict[UUID, list[GenerationRow]] = {}
-    for row in rows:
-        by_app.setdefault(row.app_id, []).append(row)
-    return {app_id: _sum_generations(group) for app_id, group in by_app.items()}
-
-
-def _sum_generations(rows: Sequence[GenerationRow]) -> GenerationFacts:
-    costs = [row.cost_usd for row in rows]
-    last = rows[-1]
-    known = [cost for cost in costs if cost is not None]
-    return GenerationFacts(
-        attempts_count=len(rows),
-        calls_count=sum(row.calls_count for row in rows),
-        cost_usd=sum(known) if len(known) == len(costs) else None,
-        prompt_tokens=sum(row.prompt_tokens for row in rows),
-        completion_tokens=sum(row.completion_tokens for row in rows),
-        state=last.state,
-        failure=last.failure,
-        is_models_fault=last.failure is not None and last.failure in _MODELS_FAULTS,
-    )
-
-
-async def read_repeats(
+async def read_repeated_runs(
     session: AsyncSession, project_id: UUID, digests: Sequence[str]
 ) -> dict[str, list[list[frozenset[str]]]]:
     """Return what a tool found each time in one version, with one setting, on one source.
@@ -248,7 +254,7 @@ async def read_repeats(
     prints = await session.execute(
         select(OccurrenceRow.tool_run_id, FindingRow.fingerprint)
         .join(FindingRow, FindingRow.finding_id == OccurrenceRow.finding_id)
-        .where(among(OccurrenceRow.tool_run_id, [row.tool_run_id for row in rows]))
+        .where(_among(OccurrenceRow.tool_run_id, [row.tool_run_id for row in rows]))
         .distinct()
     )
     for tool_run_id, fingerprint in prints:
@@ -264,7 +270,78 @@ async def read_repeats(
     return dict(sorted(repeats.items()))
 
 
-def among(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
+async def list_analysis_facts(
+    session: AsyncSession, project_id: UUID, analysis_ids: Sequence[UUID]
+) -> list[AnalysisFacts]:
+    """Return those of these analyses that the project has, the oldest first."""
+    rows = await session.execute(
+        select(AnalysisRow, SubjectRow.app_id, ManifestRow.analysis_id)
+        .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
+        .outerjoin(ManifestRow, ManifestRow.analysis_id == AnalysisRow.analysis_id)
+        .where(AnalysisRow.project_id == project_id, _among(AnalysisRow.analysis_id, analysis_ids))
+        .order_by(AnalysisRow.sequence)
+    )
+    return [
+        AnalysisFacts(
+            analysis_id=row.analysis_id,
+            state=AnalysisState(row.state),
+            reason=row.reason,
+            app_id=app_id,
+            template_id=row.template_id,
+            source_digest=row.source_digest,
+            code_lines_count=row.code_lines_count,
+            has_manifest=manifest_id is not None,
+        )
+        for row, app_id, manifest_id in rows
+    ]
+
+
+async def read_tool_times(
+    session: AsyncSession, project_id: UUID, tools: Sequence[str]
+) -> dict[str, ToolTime]:
+    """Return how long each of these tools took on average in its latest runs; none for one that never succeeded."""
+    last = (
+        select(ToolRunRow.tool, ToolRunRow.duration_ms)
+        .join(AnalysisRow, AnalysisRow.analysis_id == ToolRunRow.analysis_id)
+        .where(
+            AnalysisRow.project_id == project_id,
+            ToolRunRow.tool.in_(tools),
+            ToolRunRow.outcome == Outcome.succeeded.value,
+            ToolRunRow.cached_from_tool_run_id.is_(None),
+            ToolRunRow.duration_ms.is_not(None),
+        )
+        .order_by(ToolRunRow.finished_at.desc())
+        .limit(_MAX_TIMED_RUNS_COUNT)
+        .subquery()
+    )
+    rows = await session.execute(
+        select(last.c.tool, func.avg(last.c.duration_ms), func.count()).group_by(last.c.tool)
+    )
+    return {tool: ToolTime(float(mean_ms), count) for tool, mean_ms, count in rows}
+
+
+async def count_succeeded_findings(session: AsyncSession, analysis_ids: Sequence[UUID]) -> Mapping[UUID, int]:
+    """Return how many findings the tools of each analysis came to; none where no tool succeeded."""
+    rows = await session.execute(
+        select(ToolRunRow.analysis_id, func.coalesce(func.sum(ToolRunRow.findings_count), 0))
+        .where(_among(ToolRunRow.analysis_id, analysis_ids), ToolRunRow.outcome == Outcome.succeeded.value)
+        .group_by(ToolRunRow.analysis_id)
+    )
+    return {analysis_id: int(count or 0) for analysis_id, count in rows}
+
+
+async def count_reported_findings(session: AsyncSession, analysis_ids: Sequence[UUID | None]) -> int:
+    """Return how many findings all tools of these analyses came to, each analysis once for each time it is named."""
+    named = Counter(analysis_id for analysis_id in analysis_ids if analysis_id is not None)
+    rows = await session.execute(
+        select(ToolRunRow.analysis_id, func.coalesce(func.sum(ToolRunRow.findings_count), 0))
+        .where(_among(ToolRunRow.analysis_id, list(named)))
+        .group_by(ToolRunRow.analysis_id)
+    )
+    return sum(int(count or 0) * named[analysis_id] for analysis_id, count in rows)
+
+
+def _among(column: Any, ids: Sequence[UUID]) -> ColumnElement[bool]:
     """Return whether a column is one of many ids, sent as one array."""
     found: ColumnElement[bool] = column == any_(cast(list(ids), ARRAY(Uuid(as_uuid=True))))
     return found

@@ -1,0 +1,1 @@
+"""One file is one backfill. The registry finds them by file name."""

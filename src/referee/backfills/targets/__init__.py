@@ -1,0 +1,1 @@
+"""Databases that a backfill rewrites: a SQLite file, or PostgreSQL."""

@@ -1,0 +1,32 @@
+"""Acknowledged spans through ``kill -9``, and events that are read right after they were written."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from pathlib import Path
+
+import pytest
+from tests.faults.trace_kills import RunningServer, run_read_your_write, run_trace_kills
+
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(1_500)]
+
+
+def test_no_acknowledged_span_is_lost_or_doubled_when_server_and_database_are_killed(
+    tmp_path: Path,
+) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    count = run_trace_kills(tmp_path, kills=8, seed=seed, tell=print)
+    print(count)
+    assert count.faults == {}
+    assert count.acknowledged > 0
+
+
+def test_what_was_written_is_read_at_once(tmp_path: Path) -> None:
+    seed = random.randrange(1 << 30)
+    print(f"seed {seed}")
+    with RunningServer(tmp_path / "home") as server:
+        count = asyncio.run(run_read_your_write(server.base, writes=500, writers=8, seed=seed))
+    assert count.misses == {}
+    assert (count.writes, count.reads) == (500, 2_500)
