@@ -22,6 +22,7 @@ from bench.dispatch import measure_dispatch
 from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
+from bench.peer_angles import measure_peer_angles
 from bench.pipelines import (
     measure_original_pipeline,
     measure_pipeline_kills,
@@ -53,6 +54,7 @@ ON_DEMAND = (
     "alert-kills",
     "video-kills",
     "videos",
+    "sports2d",
 )
 """Benches that take too long to run without being named."""
 
@@ -96,6 +98,7 @@ def main() -> int:
         "video-kills": lambda given: measure_video_kills(kills=given.kills, seed=given.seed),
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
+        "sports2d": lambda _: measure_peer_angles(),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
