@@ -51,7 +51,7 @@ test: setup ## Run the default tests: real database, real tools, real browser
 	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
 	@$(BIN)/referee video install
-	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" --durations=40 --durations-min=5
 
 test-durations: setup ## Run the default tests and say where their time went
 	@sh scripts/run-tests $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow" --durations=0 | $(BIN)/python scripts/slowest-tests
