@@ -9,12 +9,11 @@ import socket
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 from obstore.store import S3Store
 
 __all__ = ["BUCKET", "S3Server"]
@@ -61,7 +60,7 @@ class S3Server:
             self._program, "server", "-s3", f"-dir={data}", f"-ip={self._host}", f"-ip.bind={self._host}",
             f"-s3.config={self._folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
             f"-s3.localSocket={self._folder / 's3.sock'}", f"-filer.localSocket={self._folder / 'filer.sock'}",
-            "-master.telemetry=false", "-master.volumeSizeLimitMB=256", "-volume.max=20",
+            "-master.telemetry=false", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=256", "-volume.max=20",
             "-volume.minFreeSpace=1MiB", *(f"-{name}={port}" for name, port in self._ports.items()),
         ]  # fmt: skip
 
@@ -124,12 +123,7 @@ class S3Server:
     def _is_ready(self) -> bool:
         """Return whether a write is taken; the first one makes the bucket."""
         try:
-            with urllib.request.urlopen(f"{self.url}/healthz", timeout=1.0) as answer:
-                if answer.status != 200:
-                    return False
-        except (urllib.error.URLError, OSError):
-            return False
-        try:
+            httpx.get(f"{self.url}/healthz", timeout=1.0).raise_for_status()
             self.open_store().put("ready", b"ready", use_multipart=False)
         except Exception:  # whatever is not ready yet; the deadline ends it
             return False

@@ -100,9 +100,8 @@ class ArtifactSettings(BaseSettings):
     @field_validator("artifacts_secret_access_key")
     @classmethod
     def _give_both(cls, value: SecretStr | None, info: ValidationInfo) -> SecretStr | None:
-        if (
-            "artifacts_access_key_id" in info.data
-            and (info.data["artifacts_access_key_id"] is None) != (value is None)
+        if "artifacts_access_key_id" in info.data and (info.data["artifacts_access_key_id"] is None) != (
+            value is None
         ):
             raise ValueError("must be given together with artifacts_access_key_id")
         return value

@@ -19,6 +19,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol, TypeVar
 from weakref import WeakValueDictionary
@@ -216,9 +217,7 @@ class S3Artifacts:
         """Create the object. False when these bytes are there already."""
         for _ in range(_CREATE_ATTEMPTS_COUNT):
             try:
-                await self._call(
-                    lambda: self._store.put_async(key, data, mode="create", use_multipart=False)
-                )
+                await self._call(lambda: self._store.put_async(key, data, mode="create", use_multipart=False))
             except exceptions.AlreadyExistsError:
                 problem = await self.check(sha256, size_bytes=len(data))
                 if problem is None:
@@ -279,7 +278,7 @@ class S3Artifacts:
         block = first
         end = len(first)
         while end < size_bytes:
-            coming = asyncio.ensure_future(self._call(lambda start=end: self._read_range(key, start, tag)))
+            coming = asyncio.ensure_future(self._call(partial(self._read_range, key, end, tag)))
             try:
                 yield block
                 block, _, _ = await coming
@@ -329,7 +328,7 @@ class S3Artifacts:
             raise _find_no_source(path, error) from error
 
     def _spool(self, pieces: Iterable[bytes]) -> tuple[str, bytes | Path]:
-        """Take all pieces, into memory or, from the second block on, to disk. Returns their digest and where they are."""
+        """Take all pieces, to disk from the second block on. Returns their digest and where they are."""
         digest = hashlib.sha256()
         memory = io.BytesIO()
         temporary: Path | None = None
@@ -399,7 +398,9 @@ class S3Artifacts:
         if code in _FULL_CODES or "507 Insufficient Storage" in text:
             FAILURES.labels("full").inc()
             return StorageFull(
-                "storage.full", "The S3 server takes no more; nothing was stored.", "Free some space, then try again."
+                "storage.full",
+                "The S3 server takes no more; nothing was stored.",
+                "Free some space, then try again.",
             )
         if status not in _TRANSIENT_STATUSES and not status.startswith("5"):
             FAILURES.labels("refused").inc()
