@@ -99,6 +99,7 @@ class S3Artifacts:
         self._retry_s = settings.artifacts_retry_s
         self._url = settings.artifacts_url
         self._fetching: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._keeping: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
         """Store bytes, unless they are there already."""
@@ -202,12 +203,15 @@ class S3Artifacts:
     async def _keep(self, sha256: str, kept: bytes | Path, media_type: str) -> Artifact:
         """Have bytes of a known digest on S3, from memory or from a file that nobody changes."""
         key = name_key(sha256)
-        if isinstance(kept, bytes):
-            size_bytes = len(kept)
-            is_new = await self._create(sha256, key, kept)
-        else:
-            size_bytes = await asyncio.to_thread(_measure, kept)
-            is_new = await self._upload(sha256, key, kept, size_bytes)
+        # Servers let writers of one name wait for each other, some of them for seconds; here they need not.
+        lock = self._keeping.setdefault(sha256, asyncio.Lock())
+        async with lock:
+            if isinstance(kept, bytes):
+                size_bytes = len(kept)
+                is_new = await self._create(sha256, key, kept)
+            else:
+                size_bytes = await asyncio.to_thread(_measure, kept)
+                is_new = await self._upload(sha256, key, kept, size_bytes)
         WRITES.inc()
         if is_new:
             WRITTEN.inc(size_bytes)
