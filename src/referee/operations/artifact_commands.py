@@ -37,7 +37,7 @@ def move_command(
 ) -> None:
     """Copy all artifacts to another place and read them again there. Exit code 7 when some are damaged.
 
-    Nothing is removed. Endpoint and key of S3 come from the settings, in both directions. Start again to go on after a break.
+    Nothing is removed. Endpoint and key of S3 come from the settings. Start again to go on after a break.
     """
     import asyncio
 
