@@ -15,6 +15,9 @@ from typing import Any, Final
 
 import httpx
 from obstore.store import S3Store
+from pydantic import SecretStr
+
+from referee.foundation.settings import Settings
 
 __all__ = ["BUCKET", "S3Server"]
 
@@ -107,6 +110,18 @@ class S3Server:
             "artifacts_access_key_id": KEY,
             "artifacts_secret_access_key": SECRET,
         }
+
+    def apply(self, settings: Settings, prefix: str) -> Settings:
+        """Return settings whose artifacts lie in here, under a prefix."""
+        given = {
+            name: SecretStr(value) if name.endswith(("_id", "_key")) else value
+            for name, value in self.overrides(prefix).items()
+        }
+        return settings.model_copy(update=given)
+
+    def variables(self, prefix: str) -> dict[str, str]:
+        """Return the same as environment variables."""
+        return {f"REFEREE_{name.upper()}": str(value) for name, value in self.overrides(prefix).items()}
 
     def open_store(self, prefix: str | None = None) -> S3Store:
         """Return the bare store, to look behind Referee's back."""

@@ -51,8 +51,7 @@ def own_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
 
 def variables(settings: Settings, server: S3Server) -> dict[str, str]:
     prefix = (settings.artifacts_url or "").rpartition("/")[2]
-    given = {f"REFEREE_{name.upper()}": str(value) for name, value in server.overrides(prefix).items()}
-    return {**os.environ, **given, "REFEREE_HOME": str(settings.home)}
+    return {**os.environ, **server.variables(prefix), "REFEREE_HOME": str(settings.home)}
 
 
 async def test_writer_killed_amid_the_parts_leaves_nothing_and_the_next_one_stores_it(
