@@ -13,6 +13,7 @@ from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.artifacts import measure_artifacts
 from bench.audit import measure_audit
 from bench.backfills import measure_backfill_kills, measure_backfills
 from bench.bills import measure_bill
@@ -49,6 +50,7 @@ ON_DEMAND = (
     "trace-reads",
     "backfills",
     "backfill-kills",
+    "artifacts",
     "audit",
     "alert-kills",
     "video-kills",
@@ -66,6 +68,7 @@ def main() -> int:
         "server": lambda _: measure_server(),
         "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "artifacts": lambda _: measure_artifacts(),
         "audit": lambda given: measure_audit(rows=given.rows),
         "bill": lambda _: measure_bill(),
         "faults": _faults,
