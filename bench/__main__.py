@@ -22,6 +22,7 @@ from bench.coverage import measure_comparison
 from bench.dispatch import measure_dispatch
 from bench.faults import measure_faults
 from bench.findings import measure_findings
+from bench.many_machines import measure_many_machines
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.pipelines import (
     measure_original_pipeline,
@@ -51,6 +52,7 @@ ON_DEMAND = (
     "backfills",
     "backfill-kills",
     "artifacts",
+    "many-machines",
     "audit",
     "alert-kills",
     "video-kills",
@@ -68,6 +70,7 @@ def main() -> int:
         "server": lambda _: measure_server(),
         "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "many-machines": lambda _: measure_many_machines(),
         "artifacts": lambda _: measure_artifacts(),
         "audit": lambda given: measure_audit(rows=given.rows),
         "bill": lambda _: measure_bill(),

@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, Final
@@ -34,11 +35,12 @@ _PARTS: Final = (
 class S3Server:
     """One process with everything in a folder; it can be killed and started again on the same port."""
 
-    def __init__(self, folder: Path, *, host: str = "127.0.0.1", program: str | None = None) -> None:
+    def __init__(self, folder: Path, *, host: str = "127.0.0.1", launcher: Sequence[str] = ()) -> None:
         self._folder = folder
         self._host = host
-        self._program = program or str(Path(sys.executable).with_name("weed"))
-        self._ports = dict(zip(_PARTS, _find_free_ports(host, len(_PARTS)), strict=True))
+        self._launcher = tuple(launcher)
+        """Words before the program, such as those that run it in a network of its own."""
+        self._ports = dict(zip(_PARTS, _find_free_ports(len(_PARTS)), strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         folder.mkdir(parents=True, exist_ok=True)
         actions = ["Admin", "Read", "Write", "List", "Tagging"]
@@ -60,7 +62,8 @@ class S3Server:
         data = self._folder / "data"
         data.mkdir(exist_ok=True)
         return [
-            self._program, "server", "-s3", f"-dir={data}", f"-ip={self._host}", f"-ip.bind={self._host}",
+            *self._launcher, str(Path(sys.executable).with_name("weed")), "server", "-s3",
+            f"-dir={data}", f"-ip={self._host}", f"-ip.bind={self._host}",
             f"-s3.config={self._folder / 's3.json'}", "-s3.port.iceberg=0", "-s3.port.lance=0", "-s3.iam=false",
             f"-s3.localSocket={self._folder / 's3.sock'}", f"-filer.localSocket={self._folder / 'filer.sock'}",
             "-master.telemetry=false", "-master.electionTimeout=1s", "-master.volumeSizeLimitMB=256", "-volume.max=20",
@@ -71,7 +74,11 @@ class S3Server:
         """Start it, and return when the bucket is there."""
         log = (self._folder / "log").open("ab")
         # weed looks for settings files below HOME and writes its logs to TMPDIR.
-        environment = {"PATH": "/usr/bin:/bin", "HOME": str(self._folder), "TMPDIR": str(self._folder)}
+        environment = {
+            "PATH": "/usr/sbin:/usr/bin:/sbin:/bin",
+            "HOME": str(self._folder),
+            "TMPDIR": str(self._folder),
+        }
         with log:
             self._process = subprocess.Popen(
                 self.argv, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, cwd=self._folder,
@@ -109,6 +116,7 @@ class S3Server:
             "artifacts_endpoint_url": self.url,
             "artifacts_access_key_id": KEY,
             "artifacts_secret_access_key": SECRET,
+            **({} if self._host == "127.0.0.1" else {"artifacts_can_use_http": True}),
         }
 
     def apply(self, settings: Settings, prefix: str) -> Settings:
@@ -145,9 +153,9 @@ class S3Server:
         return True
 
 
-def _find_free_ports(host: str, count: int) -> list[int]:
+def _find_free_ports(count: int) -> list[int]:
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for one in sockets:
-            one.bind((host, 0))
+            one.bind(("127.0.0.1", 0))
         return [int(one.getsockname()[1]) for one in sockets]

@@ -15,6 +15,7 @@ from obstore.store import S3Store
 from tests.s3_server import S3Server
 
 from referee.core.errors import IntegrityError, InvalidInput, NotFound, PayloadTooLarge
+from referee.foundation.metrics import render_metrics
 from referee.foundation.settings import Settings, load_settings
 from referee.foundation.store import ArtifactStore, open_artifacts
 from referee.foundation.store.artifacts import Artifact, name_key
@@ -53,6 +54,12 @@ class Behind:
         if self.bucket is None:
             return [path.name for path in self.settings.artifacts_dir.rglob("*") if path.is_file()]
         return [str(one["path"]).rpartition("/")[2] for one in self.bucket.list().collect()]
+
+
+def read_failures() -> list[str]:
+    """Return what the counter of failures says, by reason."""
+    lines = render_metrics().decode().splitlines()
+    return [line for line in lines if line.startswith("referee_store_artifact_failures_total{")]
 
 
 @pytest.fixture(params=["folder", "s3"])
@@ -104,6 +111,15 @@ async def test_large_artifact_comes_back_by_every_way(
     assert await store.check(sha256, size_bytes=LARGE_BYTES) is None
     async with store.hold_file(sha256) as path:
         assert path.read_bytes() == data
+
+
+async def test_storing_what_is_new_counts_as_no_failure(store: ArtifactStore, tmp_path: Path) -> None:
+    before = read_failures()
+    await store.put_bytes(os.urandom(100), "x/y")
+    (tmp_path / "large").write_bytes(os.urandom(LARGE_BYTES))
+    await store.put_file(tmp_path / "large", "x/y")
+    assert await store.check("0" * 64) is not None
+    assert read_failures() == before
 
 
 async def test_large_file_that_is_sent_first_comes_back(store: ArtifactStore, tmp_path: Path) -> None:

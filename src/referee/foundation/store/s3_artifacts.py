@@ -132,7 +132,7 @@ class S3Artifacts:
 
     async def read_bytes(self, sha256: str, *, max_bytes: int | None = None) -> bytes:
         """Return the bytes, after checking their digest."""
-        reading = await self._open(sha256)
+        reading = await self._open_known(sha256)
         if max_bytes is not None and reading.size_bytes > max_bytes:
             raise find_too_large(sha256, max_bytes)
         data = b"".join([block async for block in reading.blocks])
@@ -144,7 +144,7 @@ class S3Artifacts:
         """Yield the bytes in pieces of at most 1 MiB; the last one only after the digest was checked."""
         digest = hashlib.sha256()
         previous: bytes | None = None
-        async for block in (await self._open(sha256)).blocks:
+        async for block in (await self._open_known(sha256)).blocks:
             await asyncio.to_thread(digest.update, block)
             for piece in slice_bytes(block):
                 if previous is not None:
@@ -163,7 +163,7 @@ class S3Artifacts:
         """
         try:
             reading = await self._open(sha256)
-        except NotFound:
+        except FileNotFoundError:
             return describe_missing(sha256)
         if size_bytes is not None and reading.size_bytes < size_bytes:
             return describe_damage(sha256, reading.size_bytes, size_bytes, "")
@@ -258,16 +258,24 @@ class S3Artifacts:
         """Begin to read an object. The first block is there when this returns.
 
         Raises:
-            NotFound: There is none.
+            FileNotFoundError: There is none.
         """
         key = name_key(sha256)
-        try:
-            first, size_bytes, tag = await self._read_first(sha256, key)
-        except FileNotFoundError as error:
-            raise find_nothing(sha256) from error
+        first, size_bytes, tag = await self._read_first(key)
         return _Reading(size_bytes, self._read_on(sha256, key, first, size_bytes, tag))
 
-    async def _read_first(self, sha256: str, key: str) -> tuple[bytes, int, str | None]:
+    async def _open_known(self, sha256: str) -> _Reading:
+        """Begin to read an object that should be there; that it is not is counted as a failure.
+
+        Raises:
+            NotFound: There is none.
+        """
+        try:
+            return await self._open(sha256)
+        except FileNotFoundError as error:
+            raise find_nothing(sha256) from error
+
+    async def _read_first(self, key: str) -> tuple[bytes, int, str | None]:
         try:
             return await self._call(lambda: self._read_range(key, 0, None))
         except _NothingThereError:
@@ -308,7 +316,7 @@ class S3Artifacts:
 
     async def _fetch(self, sha256: str) -> HeldCopy:
         """Copy an artifact into the cache, checked."""
-        reading = await self._open(sha256)
+        reading = await self._open_known(sha256)
         with explained_errors():
             await asyncio.to_thread(self._cache.make_room, reading.size_bytes)
             temporary = self._cache.make_temporary()
