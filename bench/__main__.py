@@ -13,6 +13,7 @@ from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.artifacts import measure_artifacts
 from bench.audit import measure_audit
 from bench.backfills import measure_backfill_kills, measure_backfills
 from bench.bills import measure_bill
@@ -21,6 +22,7 @@ from bench.coverage import measure_comparison
 from bench.dispatch import measure_dispatch
 from bench.faults import measure_faults
 from bench.findings import measure_findings
+from bench.many_machines import measure_many_machines
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.peer_angles import measure_peer_angles
 from bench.pipelines import (
@@ -50,6 +52,8 @@ ON_DEMAND = (
     "trace-reads",
     "backfills",
     "backfill-kills",
+    "artifacts",
+    "many-machines",
     "audit",
     "alert-kills",
     "video-kills",
@@ -68,6 +72,8 @@ def main() -> int:
         "server": lambda _: measure_server(),
         "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "many-machines": lambda _: measure_many_machines(),
+        "artifacts": lambda _: measure_artifacts(),
         "audit": lambda given: measure_audit(rows=given.rows),
         "bill": lambda _: measure_bill(),
         "faults": _faults,

@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from tests.programs import Referee
+from tests.s3_server import S3Server
 
 from referee.app import open_application
 from referee.foundation.settings import Settings, load_settings
@@ -91,6 +92,15 @@ def other_settings(tmp_path: Path, tools_dir: Path, shared_server: ServerLease) 
     other = load_settings(home=tmp_path / "other-home", tools_dir=tools_dir, database_idle_stop_s=0.0)
     with fresh_database(other, shared_server) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server for the tests of one worker; each store in it takes a prefix of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3-server"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @contextmanager

@@ -27,6 +27,7 @@ from referee.experiments.datasets.commands import dataset_app
 from referee.experiments.runs.commands import run_app
 from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
+from referee.operations.artifact_commands import artifacts_app
 from referee.operations.commands import register_operations
 from referee.pipelines.commands import pipeline_app
 from referee.pipelines.reports.commands import report_app
@@ -80,6 +81,7 @@ app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")
 app.add_typer(job_app, name="job")
 app.add_typer(key_app, name="key")
+app.add_typer(artifacts_app, name="artifacts")
 register_operations(app)
 
 

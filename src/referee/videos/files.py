@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -28,12 +29,14 @@ _PICTURE: Final = re.compile(r"picture-(\d{1,3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFile:
-    """Bytes, or where they lie."""
+    """Bytes, or where they lie as long as they are held."""
 
     media_type: str
     name: str
     data: bytes | None = None
     path: Path | None = None
+    held: AsyncExitStack | None = None
+    """Of ``path``: whoever takes the file closes it after the last byte."""
     sha256: str = ""
 
 
@@ -77,7 +80,7 @@ async def open_file(
         Conflict: The clip has not come.
     """
     if name in ("original", "clip"):
-        return _open_clip(room, video, name)
+        return await _open_clip(room, video, name)
     revision = await find_revision(room, video, number)
     async with room.database.reading() as session:
         results = (
@@ -110,7 +113,7 @@ async def open_file(
     )
 
 
-def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
+async def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
     if video.original_sha256 is None:
         raise Conflict("video.not_uploaded", "The clip has not come.", "Upload it first.")
     if name == "clip" and video.proxy_sha256 is not None:
@@ -118,12 +121,10 @@ def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
     else:
         sha256, media_type = video.original_sha256, video.media_type
         ending = Path(video.file_name).suffix.lstrip(".") or "mp4"
-    path = room.artifacts.path_of(sha256)
-    if not path.is_file():
-        raise NotFound("artifact.not_found", f"No artifact has the digest {sha256}.", "Run `referee verify`.")
-    return VideoFile(
-        media_type=media_type, name=f"{_clean(video.title)}.{_clean(ending)}", path=path, sha256=sha256
-    )
+    held = AsyncExitStack()
+    path = await held.enter_async_context(room.artifacts.hold_file(sha256))
+    name = f"{_clean(video.title)}.{_clean(ending)}"
+    return VideoFile(media_type=media_type, name=name, path=path, held=held, sha256=sha256)
 
 
 async def _export(room: VideosRoom, revision: Revision, results: VideoResults, form: str) -> bytes:

@@ -18,7 +18,7 @@ from referee.videos.computing import DRAW, MEASURE
 from referee.videos.dumping import dump, load
 from referee.videos.folders import work_folder
 from referee.videos.queries import get_revision, get_video
-from referee.videos.reporting import original_path, read_probe
+from referee.videos.reporting import hold_original, read_probe
 from referee.videos.requests import tell
 from referee.videos.room import VideosRoom
 from referee.videos.shapes import (
@@ -156,9 +156,8 @@ async def _cut_pictures(
     if not times_s:
         return ()
     try:
-        cut = await room.vision.cut_pictures(
-            original_path(room, revision), sorted(times_s), tracks, work=work
-        )
+        async with hold_original(room, revision) as original:
+            cut = await room.vision.cut_pictures(original, sorted(times_s), tracks, work=work)
     except VideoRefused as refused:
         _logger.warning("video.pictures_refused", revision_id=str(revision.revision_id), code=refused.code)
         return ()
