@@ -50,7 +50,13 @@ from referee.foundation.llm import open_generator, open_llm
 from referee.foundation.outgoing import open_guard
 from referee.foundation.sandbox import end_orphans
 from referee.foundation.settings import Settings
-from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
+from referee.foundation.store import (
+    ArtifactStore,
+    Database,
+    claim_artifact_place,
+    open_artifacts,
+    open_database,
+)
 from referee.operations.references import check_references
 from referee.operations.verification import register_verification
 from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_pipelines
@@ -158,6 +164,7 @@ async def open_application(
     settings.ensure_home()
     database = await open_database(settings)
     try:
+        await claim_artifact_place(database, settings)
         application = _compose(settings, database, install_kit)
         if is_worker is None:
             async with database.reading() as session:

@@ -36,7 +36,8 @@ __all__ = ["MachinesCount", "can_make_networks", "run_many_machines"]
 
 MODELS: Final = ("alder", "birch", "cedar", "dogwood")
 APPS_EACH: Final = 5
-TOOLS: Final = ("bandit", "ruff", "vulture", "radon")
+TOOLS: Final = ("bandit", "ruff", "vulture", "radon", "curl")
+"""Four for the analyzer, and one that a worker runs against the app, which it starts."""
 MACHINES: Final = ("database", "s3", "server", "worker1", "worker2", "worker3", "analyzer")
 SERVER_PORT: Final = 8765
 CUT_S: Final = 60.0
@@ -46,7 +47,9 @@ READY_TIMEOUT_S: Final = 120.0
 END_TIMEOUT_S: Final = 900.0
 
 APP: Final = """\
+import os
 import subprocess
+from http.server import BaseHTTPRequestHandler, HTTPServer
 
 NAME = {name!r}
 
@@ -55,8 +58,14 @@ def list_files(folder):
     return subprocess.call("ls " + folder, shell=True)
 
 
-def unused_helper(items=[]):
-    return items
+class Hello(BaseHTTPRequestHandler):
+    def do_GET(self):
+        self.send_response(200)
+        self.end_headers()
+        self.wfile.write(NAME.encode())
+
+
+HTTPServer(("127.0.0.1", int(os.environ["PORT"])), Hello).serve_forever()
 """
 
 RELAY: Final = """
@@ -98,6 +107,8 @@ ORACLE: Final = {
         SELECT count(*) FROM cells WHERE is_valid AND {len(TOOLS)} <> (
             SELECT count(*) FROM tool_runs WHERE tool_runs.analysis_id = cells.analysis_id)""",  # noqa: S608
     "tool_runs_without_outcome": KILLS_ORACLE["tool_runs_without_outcome"],
+    "apps_still_up": "SELECT count(*) FROM app_runs WHERE state IN ('starting', 'running', 'stopping')",
+    "leases_of_apps_left": "SELECT count(*) FROM app_leases",
     "jobs_not_ended": "SELECT count(*) FROM jobs WHERE state IN ('queued', 'running') AND kind LIKE 'analysis.%'",
 }  # fmt: skip
 """What must be nought when everything has ended."""
@@ -442,8 +453,8 @@ def _write_apps(folder: Path) -> None:
         for number in range(1, APPS_EACH + 1):
             app = folder / model / f"app{number}"
             app.mkdir(parents=True)
-            for part in range(10):
-                (app / f"part{part}.py").write_text(APP.format(name=f"{model} {number} {part}"))
+            (app / "app.py").write_text(APP.format(name=f"{model} {number}"))
+            (app / "Procfile").write_text("web: python app.py\n")
 
 
 def _submit(machines: Machines) -> str:

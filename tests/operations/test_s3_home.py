@@ -9,6 +9,7 @@ from uuid import uuid4
 import pytest
 from sqlalchemy import select
 from tests.analysis.conftest import FLAWED
+from tests.faults.pipeline_kills import APP
 from tests.programs import Referee
 from tests.s3_server import BUCKET, S3Server
 
@@ -36,11 +37,13 @@ def s3_settings(database_settings: Settings, s3_server: S3Server, prefix: str) -
 
 
 async def analyse(application: Application, folder: Path) -> str:
-    """Analyse a folder with two tools, and return how that ended."""
+    """Analyse an app as it stands and as it runs, and return how that ended."""
     folder.mkdir()
     (folder / "main.py").write_text(FLAWED)
+    (folder / "app.py").write_text(APP.format(name="one that runs"))
+    (folder / "Procfile").write_text("web: python app.py\n")
     project_id = (await get_project(application.database, "default")).project_id
-    request = AnalysisRequest(path=str(folder), tools=("radon", "vulture"))
+    request = AnalysisRequest(path=str(folder), tools=("radon", "curl"))
     accepted = await create_analysis(application.analysis, application.engine, project_id, request)
     assert accepted.job_id is not None
     await application.engine.wait(accepted.job_id, 120)
@@ -80,6 +83,8 @@ async def test_analysis_is_completed_verified_and_restored_into_a_folder_and_ano
     kept = {name.rpartition("/")[2] for name in made.files if name.startswith("artifacts/")}
     assert set(named) <= kept
     assert await list_named(other_settings) == named
+    async with open_application(other_settings, is_worker=False) as restored:
+        assert (await verify_everything(restored.integrity_checks)).problems == []
     assert await find_problems(other_settings) == []
     assert all((other_settings.artifacts_dir / name_key(sha256)).is_file() for sha256 in named)
 
@@ -140,6 +145,9 @@ async def test_artifacts_move_to_s3_and_back(
     for path in database_settings.artifacts_dir.rglob("*"):
         if path.is_file():
             path.unlink()
+    refused = referee("verify")
+    assert (refused.returncode, f"REFEREE_ARTIFACTS_URL={url}" in refused.stderr) == (5, True)
+    assert referee("verify", REFEREE_ARTIFACTS_URL=url, **server).returncode == 0
     assert len(await find_problems(database_settings)) == 21
     back = referee("artifacts", "move", "--to", "folder", REFEREE_ARTIFACTS_URL=url, **server)
     assert back.returncode == 0, back.stderr
@@ -168,7 +176,12 @@ async def test_move_names_what_is_damaged_and_is_refused_while_a_worker_writes(
         ahead = referee(*to, "--ahead", **server)
 
     assert (refused.returncode, "may be written meanwhile" in refused.stderr) == (5, True)
-    assert ahead.returncode == 7
+    given_up = referee(*to, "--accept-damage", **server)
+    assert (ahead.returncode, given_up.returncode) == (7, 7)
+    assert "Now set REFEREE_ARTIFACTS_URL=" in given_up.stdout
+    with pytest.raises(Conflict, match="would keep them in folder"):
+        async with open_application(database_settings, is_worker=False):
+            pass
     assert f"The artifact {digests[0]} is altered where it lies." in ahead.stdout
     assert f"No artifact has the digest {digests[1]}." in ahead.stdout
     assert [one["path"] for one in s3_server.open_store(prefix).list().collect()] == [name_key(digests[2])]

@@ -33,6 +33,9 @@ def move_command(
     is_ahead: Annotated[
         bool, typer.Option("--ahead", help="Copy while Referee runs; move the rest when it is stopped.")
     ] = False,
+    is_damage_accepted: Annotated[
+        bool, typer.Option("--accept-damage", help="Change places although some are damaged where they lie.")
+    ] = False,
     is_json: Annotated[bool, typer.Option("--json", help="Print JSON for programs.")] = False,
 ) -> None:
     """Copy all artifacts to another place and read them again there. Exit code 7 when some are damaged.
@@ -42,7 +45,12 @@ def move_command(
     import asyncio
 
     from referee.foundation.settings import load_settings
-    from referee.foundation.store import open_artifacts, open_database
+    from referee.foundation.store import (
+        claim_artifact_place,
+        open_artifacts,
+        open_database,
+        record_artifact_place,
+    )
     from referee.operations.moving import describe_place, load_target, move_artifacts, refuse_while_written
 
     settings = load_settings()
@@ -53,13 +61,17 @@ def move_command(
         try:
             if not is_dry_run and not is_ahead:
                 await refuse_while_written(settings, database)
-            return await move_artifacts(
+            await claim_artifact_place(database, settings)
+            move = await move_artifacts(
                 database,
                 open_artifacts(settings),
                 open_artifacts(target),
                 is_dry_run=is_dry_run,
                 on_progress=_print_progress,
             )
+            if not is_dry_run and not is_ahead and (is_damage_accepted or not move.problems_count):
+                await record_artifact_place(database, target)
+            return move
         finally:
             await database.close()
 
@@ -68,7 +80,7 @@ def move_command(
         typer.echo(json.dumps({**asdict(move), "is_dry_run": is_dry_run}, indent=1, ensure_ascii=False))
     else:
         _print_move(move, describe_place(settings), describe_place(target), is_dry_run=is_dry_run)
-        if not is_dry_run and not move.problems_count:
+        if not is_dry_run and (is_damage_accepted or not move.problems_count):
             _print_next(target.artifacts_url, is_ahead=is_ahead)
     if move.problems_count:
         raise typer.Exit(7)
@@ -90,7 +102,8 @@ def _print_move(move: Move, source: str, target: str, *, is_dry_run: bool) -> No
         typer.echo(problem)
     if move.problems_count:
         typer.echo(
-            f"{move.problems_count:,} artifacts were not moved. Run `referee verify --repair`, then move again."
+            f"{move.problems_count:,} artifacts were not moved. Run `referee verify --repair`, then move "
+            "again; or give them up with --accept-damage."
         )
 
 

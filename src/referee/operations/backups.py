@@ -22,7 +22,14 @@ from typing import Any, Final
 from referee import __version__
 from referee.core.errors import Conflict, IntegrityError, InvalidInput, NotFound, StorageFull
 from referee.foundation.settings import Settings
-from referee.foundation.store import ArtifactStore, dump_database, open_artifacts, restore_backup
+from referee.foundation.store import (
+    ArtifactStore,
+    dump_database,
+    open_artifacts,
+    open_database,
+    record_artifact_place,
+    restore_backup,
+)
 from referee.operations.moving import do_all
 
 __all__ = ["BackupContents", "back_up", "read_backup", "restore_whole"]
@@ -90,6 +97,12 @@ async def restore_whole(settings: Settings, folder: Path) -> tuple[BackupContent
     else:
         await asyncio.to_thread(_copy_back, contents, settings)
     replaced = await restore_backup(settings, folder / DUMP)
+    # A backup of an earlier version says nothing of S3: its schema is brought up to date, so that it can.
+    database = await open_database(settings, migrate=settings.artifacts_url is not None)
+    try:
+        await record_artifact_place(database, settings)
+    finally:
+        await database.close()
     return contents, replaced
 
 
