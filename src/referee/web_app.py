@@ -56,6 +56,7 @@ from referee.foundation.web.sessions import ensure_session_secret
 from referee.foundation.web.shell import Shell
 from referee.operations.api import create_api as operations_api
 from referee.operations.pages import create_pages as operations_pages
+from referee.operations.probes.surface import create_probe_routes
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.pipelines.api import create_api as pipelines_api
@@ -219,6 +220,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_result_import_routes(lambda: current().backfills, lambda: current().engine),
         *create_alert_routes(lambda: current().alerts, lambda: current().engine),
         operations_pages(current),
+        *create_probe_routes(lambda: current().probes),
     ):
         app.include_router(router)
     register_tools(app.state.shell)

@@ -22,6 +22,7 @@ from referee.core.hosts import is_loopback_host
 from referee.core.web_addresses import read_web_address
 from referee.foundation.notification_settings import NotificationSettings
 from referee.foundation.video_settings import VideoSettings
+from referee.foundation.watching_settings import WatchingSettings
 
 __all__ = ["LlmProvider", "Settings", "load_settings"]
 
@@ -63,7 +64,7 @@ class LlmProvider(BaseModel):
     """For metrics that name no model."""
 
 
-class Settings(NotificationSettings, VideoSettings):
+class Settings(NotificationSettings, VideoSettings, WatchingSettings):
     """What can be set, by environment variable ``REFEREE_<NAME>`` or by an argument of the same name."""
 
     model_config = SettingsConfigDict(
