@@ -55,6 +55,7 @@ from referee.foundation.web.keys_api import create_keys_api
 from referee.foundation.web.sessions import ensure_session_secret
 from referee.foundation.web.shell import Shell
 from referee.operations.api import create_api as operations_api
+from referee.operations.overview_surface import create_overview_routes
 from referee.operations.pages import create_pages as operations_pages
 from referee.operations.probes.surface import create_probe_routes
 from referee.operations.serving import DRAIN_S
@@ -220,6 +221,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_result_import_routes(lambda: current().backfills, lambda: current().engine),
         *create_alert_routes(lambda: current().alerts, lambda: current().engine),
         operations_pages(current),
+        *create_overview_routes(current),
         *create_probe_routes(lambda: current().probes),
     ):
         app.include_router(router)

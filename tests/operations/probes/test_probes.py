@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import cast
 from uuid import UUID
 
 import pytest
@@ -25,6 +26,7 @@ from referee.core.pages import Page
 from referee.foundation.access import Principal, create_project, get_project
 from referee.foundation.metrics import REGISTRY
 from referee.foundation.settings import Settings
+from referee.foundation.store import ArtifactStore
 from referee.operations.probes.checks import Check, ProbeFailed, Stopwatch
 from referee.operations.probes.queries import (
     get_result,
@@ -207,7 +209,7 @@ async def test_artifact_probe_notices_a_store_that_gives_other_bytes(idle: Appli
             del sha256, max_bytes
             return b"other"
 
-    lying = replace(idle.probes, artifacts=Lying())
+    lying = replace(idle.probes, artifacts=cast(ArtifactStore, Lying()))  # the store, but for one method
     started = await start_probe(idle.probes, idle.engine, Probe.artifact)
 
     await ProbeRunner(lying).run(Probe.artifact, started.probe_result_id)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, text
+from sqlalchemy import ColumnElement, Interval, bindparam, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.core.errors import NotFound
@@ -200,9 +200,8 @@ async def _find_last(session: AsyncSession, *conditions: ColumnElement[bool]) ->
 
 async def read_latencies(session: AsyncSession, window: Window) -> Sequence[LatencyPoint]:
     """Return the latencies of probes that succeeded, by part of the window; parts without one are left out."""
-    part = func.date_bin(
-        text(f"interval '{window.bucket_s} seconds'"), ProbeResultRow.requested_at, window.from_at
-    ).label("part")
+    length = bindparam("length", timedelta(seconds=window.bucket_s), Interval, unique=True)
+    part = func.date_bin(length, ProbeResultRow.requested_at, window.from_at).label("part")
     rows = await session.execute(
         select(
             part,
