@@ -27,11 +27,10 @@ from referee.foundation.jobs import Worker, list_workers
 from referee.foundation.statistics import ChangePoint, Interval, compute_share_interval, find_change_points
 from referee.foundation.store import Database
 from referee.operations.system import QueueLoad, read_queues
-from referee.operations.windows import Window
+from referee.operations.windows import CHANGE_LEVEL, Window
 from referee.pipelines.success_rates import read_service_rates
 
 __all__ = [
-    "CHANGE_LEVEL",
     "ArtifactWrites",
     "CreationLatency",
     "Overview",
@@ -39,8 +38,6 @@ __all__ = [
     "read_overview",
 ]
 
-CHANGE_LEVEL: Final = 0.01
-"""Chance of a mark in a trend that does not change. One page shows several trends."""
 FIRING_SHOWN_COUNT: Final = 50
 _SERVICES: Final = (Service.static, Service.dynamic, Service.performance, Service.ai)
 _CREATION: Final = "referee_analysis_creation_seconds"

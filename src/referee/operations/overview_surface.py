@@ -25,7 +25,7 @@ from referee.foundation.web.rendering import render_page
 from referee.operations.api import GetApplication
 from referee.operations.overview import CreationLatency, Overview, read_overview
 from referee.operations.overview_models import OverviewModel
-from referee.operations.windows import WINDOW_NAMES, WindowParameter, make_window
+from referee.operations.windows import WindowParameter, list_window_tabs, make_window
 
 __all__ = ["create_overview_routes"]
 
@@ -68,8 +68,7 @@ def create_overview_routes(application: GetApplication) -> tuple[APIRouter, APIR
             "changes": _tell_changes(overview),
             "creation_chart": _draw_creation(overview.creation),
             "artifacts_chart": _draw_artifacts(overview),
-            "windows": WINDOW_NAMES,
-            "window": window,
+            "tab_items": list_window_tabs("/ui/operations", window),
             "period": _WORDS[window],
         }
         return await render_page(
@@ -127,7 +126,10 @@ def _build_cards(overview: Overview) -> list[Card]:
         Card(
             "Artifact writes",
             f"{artifacts.count:,}",
-            ", ".join(f"{count:,} {reason.replace('_', ' ')}" for reason, count in artifacts.failures.items())
+            ", ".join(
+                f"{count:,} failed ({reason.replace('_', ' ')})"
+                for reason, count in artifacts.failures.items()
+            )
             or "none failed",
             tone="bad" if artifacts.failures_count else "",
         ),

@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal, TypeAlias, get_args
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from fastapi import Query
 
-__all__ = ["WINDOW_NAMES", "Window", "WindowName", "WindowParameter", "make_window"]
+__all__ = [
+    "CHANGE_LEVEL",
+    "WINDOW_NAMES",
+    "Window",
+    "WindowName",
+    "WindowParameter",
+    "list_window_tabs",
+    "make_window",
+]
 
 WindowName: TypeAlias = Literal["1h", "24h", "7d", "30d"]
 WINDOW_NAMES: Final[tuple[WindowName, ...]] = get_args(WindowName)
+CHANGE_LEVEL: Final = 0.01
+"""Chance of a mark in a trend that does not change. One page shows several trends."""
 _LENGTHS_S: Final[dict[WindowName, tuple[int, int]]] = {
     "1h": (3_600, 60),
     "24h": (86_400, 1_800),
@@ -53,3 +63,10 @@ def make_window(name: WindowName, now: datetime | None = None) -> Window:
     seconds = int((now or datetime.now(UTC)).timestamp())
     to_at = datetime.fromtimestamp((seconds // bucket_s + 1) * bucket_s, UTC)
     return Window(name=name, from_at=to_at - timedelta(seconds=length_s), to_at=to_at, bucket_s=bucket_s)
+
+
+def list_window_tabs(url: str, current: WindowName) -> list[dict[str, Any]]:
+    """Return the tabs of a page that chooses its window by ``?window=``."""
+    return [
+        {"label": name, "url": f"{url}?window={name}", "is_current": name == current} for name in WINDOW_NAMES
+    ]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Depends, Request, Response
+from markupsafe import Markup
 from starlette.responses import RedirectResponse
 
 from referee.core.pages import DEFAULT_LIMIT
+from referee.foundation.statistics import find_change_points
 from referee.foundation.web.answers import (
     CursorParameter,
     LimitParameter,
@@ -16,7 +18,7 @@ from referee.foundation.web.answers import (
     answer_page,
     filter_parameter,
 )
-from referee.foundation.web.charts import Line, Tone, render_line_chart
+from referee.foundation.web.charts import Line, Mark, Tone, render_line_chart
 from referee.foundation.web.filters import Filter
 from referee.foundation.web.formats import format_milliseconds, format_period, format_share
 from referee.foundation.web.lists import Card, Column, EmptyState, ListView, Row, read_list_query
@@ -35,7 +37,13 @@ from referee.operations.probes.queries import (
 from referee.operations.probes.room import GetProbesRoom, ProbesRoom
 from referee.operations.probes.service import start_probe
 from referee.operations.probes.words import Probe, ProbeResult
-from referee.operations.windows import WINDOW_NAMES, Window, WindowParameter, make_window
+from referee.operations.windows import (
+    CHANGE_LEVEL,
+    Window,
+    WindowParameter,
+    list_window_tabs,
+    make_window,
+)
 
 __all__ = ["create_probe_routes"]
 
@@ -62,6 +70,8 @@ _EMPTY: Final = EmptyState(
     "Probes try Referee out as a client would, on a schedule: a trace, an artifact, a tiny analysis.",
     "referee probe run",
 )
+_SHOWN_COUNT: Final = 10
+"""Results on one page, below the charts and their tables."""
 ProbeFilter = Annotated[Filter, Depends(filter_parameter(PROBE_FIELDS))]
 
 
@@ -131,7 +141,7 @@ def _add_pages(pages: APIRouter, room: GetProbesRoom) -> None:
         found = make_window(window)
         summaries, latencies = await _read(room(), found)
         async with room().database.reading() as session:
-            page = await list_results(session, where=query.filter, cursor=cursor, limit=DEFAULT_LIMIT)
+            page = await list_results(session, where=query.filter, cursor=cursor, limit=_SHOWN_COUNT)
         view = ListView(
             title="Probes",
             noun="results",
@@ -152,9 +162,8 @@ def _add_pages(pages: APIRouter, room: GetProbesRoom) -> None:
             "view": view,
             "number_cards": [_build_card(room(), one) for one in summaries],
             "failures": [(_TITLES[one.probe], one.last_failure) for one in summaries if one.last_failure],
-            "chart": _draw(found, latencies) if latencies else "",
-            "windows": WINDOW_NAMES,
-            "window": window,
+            "charts": _draw(found, latencies),
+            "tab_items": list_window_tabs("/ui/probes", window),
             "probes": list(_TITLES.items()),
             "has_active": any(result.outcome is None for result in page.items),
         }
@@ -205,16 +214,31 @@ def _build_card(room: ProbesRoom, one: ProbeSummary) -> Card:
     )
 
 
-def _draw(window: Window, latencies: list[LatencyPoint]) -> Any:
-    by_place = {(point.probe, point.at): point.p50_ms for point in latencies}
-    shown = [probe for probe in Probe if any(point.probe is probe for point in latencies)]
+def _draw(window: Window, latencies: list[LatencyPoint]) -> list[Markup]:
+    """Return a chart for each probe that has latencies: their scales lie far apart."""
+    return [
+        _draw_one(window, probe, [point for point in latencies if point.probe is probe])
+        for probe in Probe
+        if any(point.probe is probe for point in latencies)
+    ]
+
+
+def _draw_one(window: Window, probe: Probe, points: list[LatencyPoint]) -> Markup:
+    by_part = {point.at: point.p50_ms for point in points}
+    places = {part: index for index, part in enumerate(window.parts)}
+    marks = [
+        Mark(
+            places[points[change.index].at],
+            f"The median changed from {format_milliseconds(change.before_median)} to "
+            f"{format_milliseconds(change.after_median)} (p {change.p_value:.2g}).",
+        )
+        for change in find_change_points([point.p50_ms for point in points], level=CHANGE_LEVEL)
+    ]
     return render_line_chart(
-        "Median latency of probes that succeeded, by when they were asked for, in UTC (milliseconds)",
+        f"{_TITLES[probe]}: median latency, in UTC (milliseconds)",
         window.part_labels,
-        [
-            Line(_TITLES[probe], tuple(by_place.get((probe, part)) for part in window.parts), _TONES[probe])
-            for probe in shown
-        ],
+        [Line(_TITLES[probe], tuple(by_part.get(part) for part in window.parts), _TONES[probe])],
         unit="ms",
         format_value=lambda value: f"{value:,.0f}" if value >= 10 or value == 0 else f"{value:.1f}",
+        marks=marks,
     )
