@@ -20,6 +20,7 @@ from referee.analysis.completeness_surface import create_completeness_routes
 from referee.analysis.pages import create_pages as analysis_pages
 from referee.analysis.runtime_api import create_runtime_api
 from referee.analysis.shell import register_in_shell as register_analysis
+from referee.analysis.trend_surface import create_trend_routes
 from referee.api_description import API_DESCRIPTION, API_TAGS
 from referee.api_examples import API_EXAMPLES
 from referee.app import Application, open_application
@@ -182,6 +183,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_key_pages(lambda: current().database),
         create_runtime_api(lambda: current().analysis, gate),
         *create_completeness_routes(lambda: current().analysis),
+        *create_trend_routes(lambda: current().analysis),
         analysis_pages(lambda: current().analysis, lambda: current().engine, gate),
         tools_api(inspector),
         tools_pages(inspector),

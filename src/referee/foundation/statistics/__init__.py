@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from referee.foundation.statistics.changes import (
         ChangePoint,
         compute_group_shift,
+        compute_rank_sum_p,
         find_change_points,
     )
     from referee.foundation.statistics.comparison import (
@@ -158,6 +159,7 @@ __all__ = [
     "compute_pass_any",
     "compute_pass_rate",
     "compute_power",
+    "compute_rank_sum_p",
     "compute_risk_difference",
     "compute_share_interval",
     "compute_shift",
@@ -195,6 +197,7 @@ __getattr__ = open_door(
         "changes": (
             "ChangePoint",
             "compute_group_shift",
+            "compute_rank_sum_p",
             "find_change_points",
         ),
         "comparison": (

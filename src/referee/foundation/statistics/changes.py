@@ -19,7 +19,7 @@ from referee.core.errors import InvalidInput
 from referee.foundation.statistics.inputs import Floats, check_share, read_values
 from referee.foundation.statistics.intervals import Interval
 
-__all__ = ["ChangePoint", "compute_group_shift", "find_change_points"]
+__all__ = ["ChangePoint", "compute_group_shift", "compute_rank_sum_p", "find_change_points"]
 
 ORDERS_COUNT: Final = 1_999
 """Orders of the values that are drawn: the smallest p is 0.0005."""
@@ -160,6 +160,31 @@ def compute_group_shift(
     return Interval(
         float(differences[cut - 1]), float(np.median(differences)), float(differences[-cut]), level
     )
+
+
+def compute_rank_sum_p(before: Sequence[float] | Floats, after: Sequence[float] | Floats) -> float:
+    """Return the two-sided p of Mann and Whitney's test that two independent groups have one level.
+
+    Args:
+        before: Values of one group, at least one.
+        after: Values of the other, at least one.
+
+    Returns:
+        A share: exact for up to 8 values a group without ties, otherwise by the normal approximation with ties and
+        continuity corrected; 1 where all values are equal.
+
+    Raises:
+        InvalidInput: A group without a value, or one that is not finite.
+
+    Source:
+        H. B. Mann, D. R. Whitney (1947), Annals of Mathematical Statistics 18(1), 50-60.
+    """
+    first, second = read_values(before), read_values(after)
+    if np.unique(np.concatenate([first, second])).size == 1:
+        return 1.0
+    from scipy.stats import mannwhitneyu  # noqa: PLC0415 - takes a second to load, and few pages need it
+
+    return min(1.0, float(mannwhitneyu(first, second, alternative="two-sided").pvalue))
 
 
 def _find_rank_sum_quantile(first_count: int, second_count: int, tail: float) -> int:
