@@ -63,6 +63,7 @@ from referee.tools.install import ToolInstaller
 from referee.traces import TracesRoom, open_traces
 from referee.traces.integrity import check_spans
 from referee.traces.own_work import keep_own_work
+from referee.traces.own_work_export import register_own_work_export
 from referee.traces.retention import register_retention
 from referee.traces.watching import SPAN_VALUES
 from referee.videos import InstalledVision, VideosRoom, register_video_workflows
@@ -273,10 +274,13 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     )
     register_probes(probes, engine)
 
+    works = _list_work_sources(settings, database)
+    register_own_work_export(settings, database, engine, works)
+
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ended_count = await sweep_analyses(analysis, apps)
         pipelines_count = await sweep_pipelines(pipelines, engine)
-        works_count = await keep_own_work(traces, _list_work_sources(settings, database))
+        works_count = await keep_own_work(traces, works)
         return {"ended_count": ended_count, "pipelines_count": pipelines_count, "works_count": works_count}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)

@@ -1,4 +1,4 @@
-"""Results of probes, and the index that the overview of operations reads analyses by."""
+"""Results of probes, indexes that the overview of operations reads analyses by, and what was sent to a collector."""
 
 from __future__ import annotations
 
@@ -54,6 +54,13 @@ def upgrade() -> None:
         unique=True,
         postgresql_where=sa.text("outcome IS NULL"),
     )
+    op.create_table(
+        "own_work_exports",
+        sa.Column("kind", sa.Text(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("sent_json", postgresql.JSONB(), nullable=False),
+        sa.PrimaryKeyConstraint("kind", name=op.f("pk_own_work_exports")),
+    )
     op.create_index(
         "ix_analyses__project_id_finished_at",
         "analyses",
@@ -69,4 +76,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_index("ix_analyses__project_id_created_at", table_name="analyses")
     op.drop_index("ix_analyses__project_id_finished_at", table_name="analyses")
+    op.drop_table("own_work_exports")
     op.drop_table("probe_results")
