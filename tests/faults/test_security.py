@@ -290,7 +290,7 @@ async def test_body_of_very_deep_json_is_refused(serve: Serve) -> None:
 
 SHARED = frozenset(
     {
-        "/v1/alert-sources", "/v1/alerts", "/v1/analysis-tools", "/v1/backfills", "/v1/keys", "/v1/services",
+        "/v1/alert-sources", "/v1/alerts", "/v1/analysis-tools", "/v1/backfills", "/v1/keys", "/v1/probes", "/v1/services",
         "/v1/workers",
     }
 )  # fmt: skip

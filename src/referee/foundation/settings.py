@@ -23,6 +23,7 @@ from referee.core.web_addresses import read_web_address
 from referee.foundation.artifact_settings import ArtifactSettings
 from referee.foundation.notification_settings import NotificationSettings
 from referee.foundation.video_settings import VideoSettings
+from referee.foundation.watching_settings import WatchingSettings
 
 __all__ = ["LlmProvider", "Settings", "load_settings"]
 
@@ -64,7 +65,7 @@ class LlmProvider(BaseModel):
     """For metrics that name no model."""
 
 
-class Settings(ArtifactSettings, NotificationSettings, VideoSettings):
+class Settings(ArtifactSettings, NotificationSettings, VideoSettings, WatchingSettings):
     """What can be set, by environment variable ``REFEREE_<NAME>`` or by an argument of the same name."""
 
     model_config = SettingsConfigDict(
