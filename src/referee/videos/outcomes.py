@@ -18,6 +18,7 @@ from referee.videos.computing import DRAW, MEASURE
 from referee.videos.dumping import dump, load
 from referee.videos.folders import work_folder
 from referee.videos.queries import get_revision, get_video
+from referee.videos.releases import list_releases
 from referee.videos.reporting import original_path, read_probe
 from referee.videos.requests import tell
 from referee.videos.room import VideosRoom
@@ -65,6 +66,7 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         video = await get_video(session, project_id, revision.video_id)
         stored = (await result_queries.list_passes(session, revision_id)).get(kind)
         stretches = await result_queries.list_stretches(session, revision_id)
+        earlier = await list_releases(session, video, revision.capture) if kind is PassKind.deep else ()
     await _set_stage(room, revision, "AGGREGATING")
     if stored is not None and "keypoints" in stored.artifacts:
         digests, facts = [stored.artifacts["keypoints"]], dict(stored.facts)
@@ -83,6 +85,7 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
             "capture": dump(revision.capture),
             "edited_events": [dump(one) for one in revision.edited_events],
             "targets": [dump(one) for one in revision.targets],
+            "earlier_releases": [dump(one) for one in earlier],
             # One seed a clip: the same keypoints give the same intervals.
             "seed": int((revision.original_sha256 or "0")[:8], 16),
         }
@@ -113,6 +116,7 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         "capture": inputs["capture"],
         "edited_events": inputs["edited_events"],
         "targets": inputs["targets"],
+        "earlier_releases": inputs["earlier_releases"],
         **outcome,
         "missing_segments": facts.get("missing_segments", []),
         "provenance": facts.get("provenance", {}),
