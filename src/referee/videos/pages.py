@@ -30,6 +30,7 @@ from referee.videos.shapes import (
     MetricCode,
     MotionEvent,
     PassKind,
+    Pitch,
     Target,
 )
 from referee.videos.states import NoteKind
@@ -461,6 +462,8 @@ def _read_details(form: dict[str, str]) -> dict[str, Any]:
             changes[name] = _read_word(words, form[name]).value
     if "capture_fps" in form:
         changes["capture_fps"] = _read_number(form["capture_fps"]) if form["capture_fps"].strip() else None
+    if "pitch" in form:
+        changes["pitch"] = _read_pitch(form["pitch"], form.get("across_m", ""), form.get("down_m", ""))
     if "athlete" in form:
         changes["athlete"] = _read_click(form["athlete"])
     return changes
@@ -476,6 +479,20 @@ def _read_click(text: str) -> tuple[float, float, float] | None:
         )
     t_s, x_px, y_px = map(_read_number, parts)
     return t_s, x_px, y_px
+
+
+def _read_pitch(text: str, across: str, down: str) -> Pitch | None:
+    parts = [_read_number(part) for part in text.replace(",", " ").split()]
+    if not parts:
+        return None
+    if len(parts) != 8:
+        raise InvalidInput(
+            "video.pitch_invalid",
+            f"Four corners are eight numbers, and {len(parts)} were given.",
+            "Click on top left, top right, bottom left and bottom right.",
+        )
+    a, b, c, d = zip(parts[::2], parts[1::2], strict=True)
+    return Pitch((a, b, c, d), _read_number(across), _read_number(down))
 
 
 def _read_number(text: str) -> float:

@@ -14,7 +14,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from referee.videos.measuring.ball_speeds import compute_consistency, find_bounce, measure_speeds
+from referee.videos.consistency import compute_consistency
+from referee.videos.measuring.ball_speeds import find_bounce, measure_speeds
 from referee.videos.measuring.motion import Array, Motion
 from referee.videos.measuring.phases import Events
 from referee.videos.shapes import (
