@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from statistics import NormalDist, variance
+from math import exp, factorial
+from statistics import variance
 from typing import Final
 
 from referee.videos.shapes import ReleaseConsistency, ReleasePoint
@@ -36,11 +37,14 @@ def compute_consistency(points: Sequence[ReleasePoint]) -> ReleaseConsistency | 
 
 
 def _chi_square(share: float, freedom: int) -> float:
-    """Return a quantile of the chi-square distribution, within 1 % from 4 degrees of freedom on.
+    """Return a quantile of the chi-square distribution with an even number of degrees of freedom, by bisection.
 
     Source:
-        E. B. Wilson, M. M. Hilferty (1931), PNAS 17(12), 684-688.
+        N. L. Johnson, S. Kotz (1970), Continuous Univariate Distributions 1, 17.2: its tail is a Poisson sum.
     """
-    spread = 2 / (9 * freedom)
-    root = 1 - spread + NormalDist().inv_cdf(share) * spread**0.5
-    return float(freedom * root**3)
+    low, high = 0.0, 20.0 * freedom + 50
+    for _ in range(80):
+        middle = (low + high) / 2
+        tail = exp(-middle / 2) * sum((middle / 2) ** one / factorial(one) for one in range(freedom // 2))
+        low, high = (middle, high) if 1 - tail < share else (low, middle)
+    return (low + high) / 2

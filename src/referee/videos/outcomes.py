@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -33,6 +33,7 @@ from referee.videos.shapes import (
 from referee.videos.states import ChunkState
 from referee.videos.tables import VideoRevisionRow
 from referee.videos.views import Revision
+from referee.videos.wording import reword
 
 __all__ = ["Outcome", "compute_pass"]
 
@@ -93,6 +94,9 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         outcome = json.loads((work / "outcome.json").read_text("utf-8"))
         measurement = load(Measurement, outcome["measurement"])
         findings = tuple(load(VideoFinding, one) for one in outcome["findings"])
+        report, wording = await reword(room.settings, load(Report, outcome["report"]), findings)
+        outcome["report"] = dump(report)
+        (work / "outcome.json").write_text(json.dumps(outcome, allow_nan=False), "utf-8")
         pictures = await _cut_pictures(room, revision, measurement, findings, tracks, work)
         for index, (_, _, jpeg) in enumerate(pictures):
             (work / f"picture{index}.jpg").write_bytes(jpeg)
@@ -118,13 +122,14 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         "targets": inputs["targets"],
         "earlier_releases": inputs["earlier_releases"],
         **outcome,
+        "wording": None if wording is None else asdict(wording),
         "missing_segments": facts.get("missing_segments", []),
         "provenance": facts.get("provenance", {}),
     }
     return Outcome(
         measurement=measurement,
         findings=findings,
-        report=load(Report, outcome["report"]),
+        report=report,
         files={
             "keypoints": files["keypoints.npz"],
             "overlay": files["overlay.json.gz"],
