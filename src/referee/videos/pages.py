@@ -350,7 +350,7 @@ async def _show_player(
         goals = await targets.find_targets(session, project_id, player, chosen or Discipline.batting)
     charts = [
         render_interval_chart(
-            f"{_words(code)}{f' ({points[0].unit})' if points[0].unit else ''} over videos, 95 % interval",
+            f"{_words(code).capitalize()} ({unit}) over videos, 95 % interval",
             [
                 Estimate(
                     f"{point.at:%Y-%m-%d} {point.title}",
@@ -366,6 +366,8 @@ async def _show_player(
         )
         for code in MetricCode
         if (points := [point for point in summary.trend if point.code == code.value])
+        # A metric that no video measures has nothing to draw; its reasons stand on the videos.
+        if (unit := next((point.unit for point in points if point.value is not None), ""))
     ]
     context = {
         "summary": summary,

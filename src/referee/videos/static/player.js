@@ -233,9 +233,11 @@
     const y = (value) => HEIGHT - 24 - ((value - low) / (high - low || 1)) * (HEIGHT - 40);
     const name = metric.code.replaceAll("_", " ");
     const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${name} over time` });
+    // As many digits as tell the two ends apart.
+    const digits = Math.min(3, Math.max(0, 1 - Math.floor(Math.log10(high - low || 1))));
     for (const value of [low, high]) {
       svg.append(make("line", { class: "chart-grid", x1: LEFT, x2: WIDTH - 8, y1: y(value), y2: y(value) }));
-      svg.append(make("text", { class: "chart-tick is-end", x: LEFT - 4, y: y(value) + 4 }, value.toPrecision(3)));
+      svg.append(make("text", { class: "chart-tick is-end", x: LEFT - 4, y: y(value) + 4 }, value.toFixed(digits)));
     }
     svg.append(make("text", { class: "chart-tick", x: LEFT, y: HEIGHT - 6 }, "0 s"));
     svg.append(make("text", { class: "chart-tick is-end", x: WIDTH - 8, y: HEIGHT - 6 }, `${duration.toFixed(1)} s`));
@@ -261,15 +263,25 @@
     return figure;
   }
 
+  function takeBall(player, results) {
+    const ball = results.measurement.ball;
+    if (ball && ball.points.length) player.ball = ball;
+    player.draw();
+  }
+
+  async function readBall(player) {
+    if (!player.root.dataset.results) return;
+    const answer = await fetch(player.root.dataset.results);
+    if (answer.ok) takeBall(player, await answer.json());
+  }
+
   async function drawPlots(player) {
     const place = find("[data-plots]");
     if (!player.root.dataset.results) return;
     const answer = await fetch(player.root.dataset.results);
     if (!answer.ok) return;
     const results = await answer.json();
-    const ball = results.measurement.ball;
-    if (ball && ball.points.length) player.ball = ball;
-    player.draw();
+    takeBall(player, results);
     if (!place) return;
     const measured = results.measurement.metrics.filter((metric) => metric.series && metric.series.length);
     const figures = measured.map((metric) => plot(player, metric, results.measurement.events, results.probe.duration_s));
@@ -282,6 +294,7 @@
   const main = players[0];
   if (!main) return;
   drawPlots(main).catch(() => {});
+  players.slice(1).forEach((one) => readBall(one).catch(() => {}));
 
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-seek], [data-step], [data-skeleton], [data-ball], [data-take], [data-click]");
