@@ -23,6 +23,7 @@ from bench.faults import measure_faults
 from bench.findings import measure_findings
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.peer_angles import measure_peer_angles
+from bench.peer_videos import measure_peer_videos
 from bench.pipelines import (
     measure_original_pipeline,
     measure_pipeline_kills,
@@ -55,6 +56,7 @@ ON_DEMAND = (
     "video-kills",
     "videos",
     "sports2d",
+    "video-peer",
 )
 """Benches that take too long to run without being named."""
 
@@ -99,6 +101,7 @@ def main() -> int:
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
         "sports2d": lambda _: measure_peer_angles(),
+        "video-peer": lambda given: measure_peer_videos(seconds=given.seconds),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
@@ -143,6 +146,9 @@ def main() -> int:
     parser.add_argument("--writes", type=int, default=10_000, help="trace-reads: events written and read")
     parser.add_argument(
         "--chunks", type=int, default=4, help="videos: how many chunks of the deep pass, two at a time"
+    )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="video-peer: of the clip that both analyse"
     )
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
