@@ -187,7 +187,8 @@ def _add_acting(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         return await render_page(
             request,
             "videos/shared_link.html",
-            {"video": video, "url": url},
+            # The whole address: what is copied is sent to somebody else.
+            {"video": video, "url": f"{str(request.base_url).rstrip('/')}{url}"},
             title="A link to the video",
             breadcrumb=(CRUMB, Crumb(video.title, f"/ui/videos/{video_id}")),
         )
