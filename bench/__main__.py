@@ -15,6 +15,7 @@ from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
 from bench.audit import measure_audit
 from bench.backfills import measure_backfill_kills, measure_backfills
+from bench.balls import measure_balls
 from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
@@ -57,6 +58,7 @@ ON_DEMAND = (
     "videos",
     "sports2d",
     "video-peer",
+    "balls",
 )
 """Benches that take too long to run without being named."""
 
@@ -101,6 +103,7 @@ def main() -> int:
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
         "sports2d": lambda _: measure_peer_angles(),
+        "balls": lambda given: measure_balls(trials=given.trials),
         "video-peer": lambda given: measure_peer_videos(seconds=given.seconds),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
@@ -150,6 +153,7 @@ def main() -> int:
     parser.add_argument(
         "--seconds", type=float, default=30.0, help="video-peer: of the clip that both analyse"
     )
+    parser.add_argument("--trials", type=int, default=10, help="balls: deliveries of each case")
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
         "--seed",
