@@ -16,6 +16,7 @@ from bench.apps import measure_apps
 from bench.artifacts import measure_artifacts
 from bench.audit import measure_audit
 from bench.backfills import measure_backfill_kills, measure_backfills
+from bench.balls import measure_balls
 from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
@@ -25,6 +26,7 @@ from bench.findings import measure_findings
 from bench.many_machines import measure_many_machines
 from bench.measuring import Measured, describe_machine, print_table, write_results
 from bench.peer_angles import measure_peer_angles
+from bench.peer_videos import measure_peer_videos
 from bench.pipelines import (
     measure_original_pipeline,
     measure_pipeline_kills,
@@ -59,6 +61,8 @@ ON_DEMAND = (
     "video-kills",
     "videos",
     "sports2d",
+    "video-peer",
+    "balls",
 )
 """Benches that take too long to run without being named."""
 
@@ -105,6 +109,8 @@ def main() -> int:
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
         "sports2d": lambda _: measure_peer_angles(),
+        "balls": lambda given: measure_balls(trials=given.trials),
+        "video-peer": lambda given: measure_peer_videos(seconds=given.seconds),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
@@ -150,6 +156,10 @@ def main() -> int:
     parser.add_argument(
         "--chunks", type=int, default=4, help="videos: how many chunks of the deep pass, two at a time"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="video-peer: of the clip that both analyse"
+    )
+    parser.add_argument("--trials", type=int, default=10, help="balls: deliveries of each case")
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
         "--seed",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -21,7 +23,8 @@ from referee.videos.views import PASS_FILES, Revision, Video, VideoResults
 __all__ = ["EXPORTS", "FILE_NAMES", "VideoFile", "find_revision", "open_file"]
 
 EXPORTS: Final = {"csv": "text/csv", "trc": "text/plain", "json": "application/json"}
-FILE_NAMES: Final = ("original", "clip", *PASS_FILES, "picture-N", *EXPORTS)
+"""Forms of the keypoints."""
+FILE_NAMES: Final = ("original", "clip", *PASS_FILES, "picture-N", *EXPORTS, "ball")
 """``clip`` is the one that every browser plays, or the original until there is one."""
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _PICTURE: Final = re.compile(r"picture-(\d{1,3})")
@@ -99,6 +102,10 @@ async def open_file(
     if name in EXPORTS:
         data = await _export(room, revision, results, name)
         return VideoFile(media_type=EXPORTS[name], name=f"{stem}.{name}", data=data)
+    if name == "ball" and results.done.ball is not None:
+        stored = await room.artifacts.read_bytes(results.done.artifacts["results"], max_bytes=MAX_FILE_BYTES)
+        data = await asyncio.to_thread(_write_ball, stored)
+        return VideoFile(media_type="text/csv", name=f"{stem}-ball.csv", data=data)
     match = _PICTURE.fullmatch(name)
     for picture in results.pictures if match else ():
         if match and picture.position == int(match.group(1)):
@@ -135,6 +142,16 @@ async def _export(room: VideosRoom, revision: Revision, results: VideoResults, f
         (work / "outcome.json").write_bytes(outcome)
         await room.compute(EXPORT, work, {"form": form, "tracks": ["keypoints.npz"]})
         return (work / f"export.{form}").read_bytes()
+
+
+def _write_ball(results: bytes) -> bytes:
+    """Return a line a point of the ball, from the results of its pass; the heading alone when there is none."""
+    points = json.loads(results)["measurement"]["ball"]["points"]
+    lines = ["t_s,x_px,y_px,radius_px"]
+    lines += [
+        f"{one['t_s']:.6f},{one['x_px']:.2f},{one['y_px']:.2f},{one['radius_px']:.2f}" for one in points
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def _clean(text: str) -> str:

@@ -7,7 +7,7 @@ from alembic import op
 from sqlalchemy.dialects import postgresql
 
 revision = "0026_probes"
-down_revision = "0024_videos"
+down_revision = "0025_artifact_places"
 branch_labels = None
 depends_on = None
 
