@@ -136,7 +136,8 @@ async def _create_event(writer: _Writer, mark: str) -> Mapping[str, Way]:
         return [one["event_id"] for one in found["events"]] == [event_id]
 
     async def add_up() -> bool:
-        return (await writer.export(("session_id", f"own-{mark}"), limit=1))["totalEvents"] == 1
+        found = await writer.export(("session_id", f"own-{mark}"), limit=1)
+        return bool(found["totalEvents"] == 1)
 
     async def export() -> bool:
         found = await writer.export(projections=["event_name"])
@@ -241,11 +242,11 @@ async def _create_dataset(writer: _Writer, mark: str) -> Mapping[str, Way]:
         known = writer.count.by_kind["dataset"]
         found = await writer.get("/v1/datasets", limit=1)
         (own,) = (await writer.get("/v1/datasets", dataset_id=dataset_id))["datasets"]
-        return found["total_count"] >= known and own["datapoints"] == added["datapoint_ids"]
+        return bool(found["total_count"] >= known and own["datapoints"] == added["datapoint_ids"])
 
     async def export() -> bool:
         found = await writer.read_lines(f"/v1/datasets/{dataset_id}/export")
-        return [one["id"] for one in found] == added["datapoint_ids"]
+        return bool([one["id"] for one in found] == added["datapoint_ids"])
 
     return {"get": get, "list": show_in_list, "filter": find, "count": add_up, "export": export}
 
