@@ -35,6 +35,7 @@ from bench.pipelines import (
 )
 from bench.processes import measure_command, measure_server
 from bench.trace_faults import measure_trace_kills, measure_trace_reads
+from bench.trace_pages import measure_trace_page
 from bench.trace_queries import measure_trace_queries
 from bench.traces import measure_traces
 from bench.video_kills import measure_video_kills
@@ -50,6 +51,7 @@ ON_DEMAND = (
     "submitters",
     "traces",
     "trace-queries",
+    "trace-page",
     "trace-kills",
     "trace-reads",
     "backfills",
@@ -100,6 +102,7 @@ def main() -> int:
             kills=given.kills, rows=given.rows, seed=given.seed
         ),
         "trace-queries": lambda given: measure_trace_queries(spans=given.spans, folder=given.folder),
+        "trace-page": lambda given: measure_trace_page(spans=given.page_spans, seed=given.seed),
         "trace-kills": lambda given: measure_trace_kills(kills=given.kills, seed=given.seed),
         "trace-reads": lambda given: measure_trace_reads(writes=given.writes, seed=given.seed),
         "alert-kills": lambda given: measure_alert_kills(
@@ -141,6 +144,7 @@ def main() -> int:
     parser.add_argument(
         "--crossings", type=int, default=10_000, help="alert-kills: changes of state that the values ask for"
     )
+    parser.add_argument("--page-spans", type=int, default=20_000, help="trace-page: spans of the one trace")
     parser.add_argument("--per-request", type=int, default=500, help="traces: spans of one request")
     parser.add_argument(
         "--peers", action="store_true", help="traces: Phoenix and MLflow too, installed at the first use"
@@ -152,7 +156,9 @@ def main() -> int:
         default=1_000_000,
         help="audit, backfills, backfill-kills: rows of the largest table",
     )
-    parser.add_argument("--writes", type=int, default=10_000, help="trace-reads: events written and read")
+    parser.add_argument(
+        "--writes", type=int, default=10_000, help="trace-reads: how many are created and read"
+    )
     parser.add_argument(
         "--chunks", type=int, default=4, help="videos: how many chunks of the deep pass, two at a time"
     )

@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-__all__ = ["SpanSet", "make_span_set"]
+__all__ = ["SpanSet", "make_large_trace", "make_span_set"]
 
 MS = 1_000_000
 DAY_NS = 86_400_000_000_000
@@ -86,6 +86,34 @@ def make_span_set(spans_count: int, *, per_request: int, seed: int, days: float 
             batch, waiting = waiting[:per_request], waiting[per_request:]
             bodies.append((len(batch), _encode(batch, maker.chooser)))
     return SpanSet(bodies=bodies, spans_count=made, trace_ids=trace_ids, end_ns=maker.end_ns, days=days)
+
+
+def make_large_trace(spans_count: int, *, per_request: int, seed: int) -> SpanSet:
+    """Return requests with one trace of ``spans_count`` spans: a root, and below it agents with their own spans."""
+    maker = _TraceMaker(random.Random(seed), time.time_ns(), 0.01)
+    root = maker.make()[0]
+    spans = [root]
+    at_ns = root.start_ns + MS
+    while len(spans) < spans_count:
+        below = maker.make()[: spans_count - len(spans)]
+        moved_ns = at_ns - below[0].start_ns
+        for span in below:
+            span.trace_id, span.parent_id = root.trace_id, span.parent_id or root.span_id
+            span.start_ns, span.end_ns = span.start_ns + moved_ns, span.end_ns + moved_ns
+        at_ns += maker.chooser.randint(10, 900) * MS
+        spans += below
+    root.end_ns = max(span.end_ns for span in spans)
+    bodies = []
+    for first in range(0, len(spans), per_request):
+        batch = spans[first : first + per_request]
+        bodies.append((len(batch), _encode(batch, maker.chooser)))
+    return SpanSet(
+        bodies=bodies,
+        spans_count=len(spans),
+        trace_ids=[root.trace_id.hex()],
+        end_ns=maker.end_ns,
+        days=maker.days,
+    )
 
 
 @dataclass(slots=True)

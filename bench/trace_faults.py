@@ -6,7 +6,8 @@ import asyncio
 import sys
 
 from bench.measuring import Measured, temporary_folder
-from tests.faults.trace_kills import RunningServer, run_read_your_write, run_trace_kills
+from tests.faults.reading_back import run_read_your_write
+from tests.faults.trace_kills import RunningServer, run_trace_kills
 
 __all__ = ["measure_trace_kills", "measure_trace_reads"]
 
@@ -31,15 +32,19 @@ def measure_trace_kills(*, kills: int, seed: int) -> list[Measured]:
 
 
 def measure_trace_reads(*, writes: int, seed: int) -> list[Measured]:
-    """Write events from eight writers and read each back at once: get, list, filter, count, export."""
+    """Create from eight writers what clients create, and read each back at once: get, list, filter, count, export."""
     print(f"seed {seed}, {writes} writes", file=sys.stderr)
     with temporary_folder() as folder, RunningServer(folder / "home") as server:
         count = asyncio.run(
             run_read_your_write(server.base, writes=writes, writers=WRITERS, seed=seed, tell=_tell)
         )
     return [
-        Measured(name="events written", value=count.writes, unit=""),
-        Measured(name="reads right after their write", value=count.reads, unit=""),
+        Measured(name="creations", value=count.writes, unit="", details=dict(count.by_kind)),
+        *(
+            Measured(name=f"… {kind}", value=number, unit="")
+            for kind, number in sorted(count.by_kind.items())
+        ),
+        Measured(name="reads right after the answer", value=count.reads, unit=""),
         Measured(
             name="reads that missed it",
             value=sum(count.misses.values()),

@@ -337,6 +337,6 @@ def _compose_evaluators(experiments: ExperimentsRoom, engine: JobEngine) -> tupl
     async def judge_events(project_id: UUID, event_ids: Sequence[str]) -> None:
         await enqueue_evaluations(evaluators, engine, project_id, event_ids)
 
-    traces.observers.extend((judge_events, partial(fill_queues, experiments.database)))
+    traces.teller.observers.extend((judge_events, partial(fill_queues, experiments.database)))
     register_retention(experiments.database, engine)
     return traces, evaluators

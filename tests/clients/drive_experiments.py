@@ -45,10 +45,12 @@ def describe(client: HoneyHive, summary: object) -> dict[str, object]:
 
 
 def make_dataset(client: HoneyHive) -> str:
-    """Return the id of a dataset with the cases."""
+    """Return the id of a dataset with the cases, whose ground truth comes after them."""
     dataset_id = client.datasets.create(m.CreateDatasetRequest(name="doubles")).result.insertedId
     for case in CASES:
-        client.datapoints.create(m.CreateDatapointRequest(**case, linked_datasets=[dataset_id]))
+        request = m.CreateDatapointRequest(inputs=case["inputs"], linked_datasets=[dataset_id])
+        (datapoint_id,) = client.datapoints.create(request).result.insertedIds
+        client.datapoints.update(datapoint_id, m.UpdateDatapointRequest(ground_truth=case["ground_truth"]))
     return dataset_id
 
 

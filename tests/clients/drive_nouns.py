@@ -26,7 +26,20 @@ def drive_datasets(client: HoneyHive) -> dict[str, object]:
     (datapoint,) = client.datapoints.get(datapoint_id).datapoint
     (dataset,) = client.datasets.list(dataset_id=dataset_id).datasets
     client.datasets.update(m.LegacyUpdateDatasetRequest(dataset_id=dataset_id, name="renamed"))
+    late = m.CreateDatapointRequest(inputs={"q": 4}, linked_datasets=[dataset_id])
+    (late_id,) = client.datapoints.create(late).result.insertedIds
+    without = client.datapoints.get(late_id).datapoint[0].ground_truth
+    client.datapoints.update(late_id, m.UpdateDatapointRequest(ground_truth={"a": 8}))
+    (of_dataset,) = [
+        one for one in client.datapoints.list(dataset_name="renamed").datapoints if one.id == late_id
+    ]
+    client.datapoints.delete(late_id)
     return {
+        "late_truth": [
+            without,
+            client.datapoints.get(datapoint_id).datapoint[0].ground_truth,
+            of_dataset.ground_truth,
+        ],
         "datapoint": [datapoint.inputs, datapoint.ground_truth, datapoint.metadata],
         "by_ids": len(client.datapoints.list(datapoint_ids=[*added, datapoint_id]).datapoints),
         "by_dataset": len(client.datapoints.list(dataset_name="renamed").datapoints),

@@ -23,6 +23,8 @@ UNLIKE_THE_SERVER = {
     "unsupported_method": "the same: it is 404 and not 405",
 }
 """Checks of the fuzzer that do not hold here, with the reason."""
+EXAMPLES = os.environ.get("FUZZ_EXAMPLES", "5")
+"""Of each operation, in the tests that go over all of them."""
 SAMPLE = ("/v1/datasets", "/v1/runs", "/v1/events/export", "/v1/analyses", "/v1/keys")
 
 
@@ -94,8 +96,17 @@ def test_odd_requests_to_every_operation_get_documented_answers(
     tools: Path, server: Server, tmp_path: Path
 ) -> None:
     # A zip file is nothing that the fuzzer can write; pipelines/test_importing.py does.
-    options = ("--exclude-deprecated", "--exclude-path", "/v1/pipelines/import", "-n", "5")
+    options = ("--exclude-deprecated", "--exclude-path", "/v1/pipelines/import", "-n", EXAMPLES)
     fuzz(tools, server, tmp_path, *options, timeout_s=3500)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_odd_requests_to_addresses_of_older_clients_get_documented_answers(
+    tools: Path, server: Server, tmp_path: Path
+) -> None:
+    options = ("--include-path-regex", "^/(?!v1/)", "--phases", "examples,fuzzing", "-n", EXAMPLES)
+    fuzz(tools, server, tmp_path, *options, timeout_s=1700)
 
 
 @pytest.mark.slow

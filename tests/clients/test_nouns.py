@@ -19,6 +19,7 @@ def test_client_1_7_0_reads_back_everything_it_wrote(variables: dict[str, str], 
     }
     assert seen == {
         "datasets": {
+            "late_truth": [None, {"a": 6}, {"a": 8}],
             "datapoint": [{"q": 3}, {"a": 6}, {"k": "v"}],
             "by_ids": 3,
             "by_dataset": 3,

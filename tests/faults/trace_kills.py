@@ -1,4 +1,4 @@
-"""``kill -9`` of the server, or of a process of its database, while spans arrive; and reading what was just written.
+"""``kill -9`` of the server, or of a process of its database, while spans arrive.
 
 A client here does what an exporter does: it sends a request again until it is acknowledged. What was acknowledged must
 be there exactly once, and sums of sessions must say the same.
@@ -6,7 +6,6 @@ be there exactly once, and sums of sessions must say the same.
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import random
@@ -16,7 +15,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
@@ -24,13 +23,12 @@ import psutil
 from tests.faults.marked_apps import find_free_port
 from tests.traces.requests import make_request, make_span
 
-__all__ = ["ReadCount", "RunningServer", "TraceCount", "run_read_your_write", "run_trace_kills"]
+__all__ = ["RunningServer", "TraceCount", "run_trace_kills"]
 
 READY_S = 300.0
 CLIENTS = 4
 SPANS_PER_REQUEST = 25
 EVENTS_PER_PAGE = 5_000
-TOLD_EVERY = 100
 TARGETS = ("server", "server", "server", "server", "backend")
 
 
@@ -54,15 +52,6 @@ class TraceCount:
         """What must be 0 and is not."""
         found = {name: getattr(self, name) for name in ("lost", "doubled", "sums_wrong", "server_errors")}
         return {name: value for name, value in found.items() if value}
-
-
-@dataclass(slots=True)
-class ReadCount:
-    """Reads that followed a write."""
-
-    writes: int = 0
-    reads: int = 0
-    misses: dict[str, int] = field(default_factory=dict)
 
 
 class RunningServer:
@@ -232,76 +221,3 @@ def _count_up(base: str, clients: Sequence[_Client], count: TraceCount) -> None:
     count.lost = len(acknowledged - set(shown))
     count.doubled = sum(number - 1 for number in shown.values())
     count.sums_wrong = abs(sum(session["events_count"] for session in sessions) - sum(shown.values()))
-
-
-async def run_read_your_write(
-    base: str, *, writes: int, writers: int, seed: int, tell: Callable[[str], None] = lambda _: None
-) -> ReadCount:
-    """Create events from several writers at once; each reads its own back in every way right after the answer.
-
-    The seed says what each event is and in which order it is read back; all five ways each time. Six requests for each
-    event cost about 85 ms of processor time: 10,000 of them are some eight minutes of two cores that do nothing else.
-    """
-    count, chooser = ReadCount(), random.Random(seed)
-    numbers = iter(range(writes))
-    mark = f"{chooser.getrandbits(64):x}"
-
-    async def work() -> None:
-        async with httpx.AsyncClient(base_url=base, timeout=120, trust_env=False) as client:
-            for number in numbers:
-                for name in await _write_and_read(client, f"{mark}-{number}", chooser, count):
-                    count.misses[name] = count.misses.get(name, 0) + 1
-                if number % TOLD_EVERY == TOLD_EVERY - 1:
-                    tell(f"{count.writes} writes, {count.reads} reads, missed: {count.misses or 'none'}")
-
-    await asyncio.gather(*(work() for _ in range(writers)))
-    return count
-
-
-async def _write_and_read(
-    client: httpx.AsyncClient, mark: str, chooser: random.Random, count: ReadCount
-) -> list[str]:
-    """Return the ways in which the event could not be read."""
-    event = {
-        "event_type": chooser.choice(("tool", "model", "chain")),
-        "event_name": f"event {mark}",
-        "session_id": f"own-{mark}",
-        "inputs": {"text": "x" * chooser.randrange(2_000)},
-        "metadata": {"marker": mark},
-    }
-    answer = (await client.post("/v1/events", json=event)).raise_for_status().json()
-    count.writes += 1
-    event_id: str = answer["event_id"]
-    by_session = [{"field": "session_id", "operator": "is", "value": f"own-{mark}", "type": "string"}]
-    by_marker = [{"field": "metadata.marker", "operator": "is", "value": mark, "type": "string"}, *by_session]
-
-    async def get() -> bool:
-        got = await client.get(f"/v1/events/{event_id}")
-        return got.status_code == 200 and got.json()["event"]["event_id"] == event_id
-
-    async def show_in_list() -> bool:
-        listed = await client.get("/v1/sessions", params={"filter": f"session:own-{mark}"})
-        return listed.status_code == 200 and len(listed.json()["items"]) == 1
-
-    async def find() -> bool:
-        found = await client.post("/v1/events/search", json={"filters": by_marker})
-        return found.status_code == 200 and _list_ids(found) == [event_id]
-
-    async def add_up() -> bool:
-        counted = await client.post("/v1/events/export", json={"filters": by_session, "limit": 1})
-        return counted.status_code == 200 and counted.json()["totalEvents"] == 1
-
-    async def export() -> bool:
-        latest = {"filters": [], "limit": 50, "projections": ["event_name"]}
-        exported = await client.post("/v1/events/export", json=latest)
-        return exported.status_code == 200 and event_id in _list_ids(exported)
-
-    ways = {"get": get, "list": show_in_list, "filter": find, "count": add_up, "export": export}
-    order = list(ways)
-    chooser.shuffle(order)
-    count.reads += len(order)
-    return [name for name in order if not await ways[name]()]
-
-
-def _list_ids(said: httpx.Response) -> list[str]:
-    return [one["event_id"] for one in said.json()["events"]]

@@ -19,6 +19,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from tests.traces.requests import START_NS, TRACE, make_request, make_span
 
+from referee.core.findings import JsonValue
 from referee.traces.mapping import map_span
 from referee.traces.mapping.applying import _make_plan
 from referee.traces.otlp.messages import read_attributes
@@ -56,9 +57,9 @@ def test_attributes_cut_out_of_their_bytes_are_those_of_the_message(
 ) -> None:
     raws = [KeyValue(key=key, value=value).SerializeToString() for key, value in pairs]
     expected = dict(_read_other(raw) for raw in raws)
-    assert orjson.dumps(
-        read_attributes(raws, _read_other),
-    ) == (orjson.dumps(expected))
+    known: dict[bytes, tuple[str, JsonValue]] = {}
+    for _ in ("read", "known from before"):
+        assert orjson.dumps(read_attributes(raws, _read_other, known)) == orjson.dumps(expected)
 
 
 @hypothesis_settings(max_examples=EXAMPLES, deadline=None)
@@ -72,9 +73,9 @@ def test_damaged_bytes_are_read_as_the_message_reads_them_or_not_at_all(
             expected = dict([_read_other(raw)])
         except Exception as error:  # whatever the message says, the short way must not say more
             with pytest.raises((type(error), UnicodeDecodeError)):
-                read_attributes([raw], _read_other)
+                read_attributes([raw], _read_other, {})
         else:
-            assert read_attributes([raw], _read_other) == expected
+            assert read_attributes([raw], _read_other, {}) == expected
 
 
 @hypothesis_settings(max_examples=EXAMPLES, deadline=None)

@@ -144,10 +144,15 @@ def export_traces_command(
     words: Annotated[
         list[str] | None, typer.Argument(metavar="[FILTER]...", help="Such as: is:failed started:>=-24h")
     ] = None,
-    output: Annotated[str, typer.Option("--output", "-o", help="File; - writes standard output.")] = "-",
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="File, Parquet when it ends in .parquet; - writes standard output."
+        ),
+    ] = "-",
     project: ProjectOption = "default",
 ) -> None:
-    """Write every span of the traces that match as JSON Lines."""
+    """Write every span of the traces that match, as JSON Lines or Parquet."""
     from referee.traces.filter_fields import parse_trace_filter
 
     where = parse_trace_filter(" ".join(words or []))
@@ -156,11 +161,15 @@ def export_traces_command(
         import sys
         from pathlib import Path
 
-        from referee.traces.trace_exports import iterate_trace_lines
+        from referee.foundation.web.parquet import iterate_parquet
+        from referee.traces.trace_exports import SPAN_COLUMNS, iterate_trace_lines
 
+        pieces = iterate_trace_lines(application.database, project_id, where)
+        if output.endswith(".parquet"):
+            pieces = iterate_parquet(pieces, SPAN_COLUMNS)
         with nullcontext(sys.stdout.buffer) if output == "-" else Path(output).open("wb") as file:
-            async for lines in iterate_trace_lines(application.database, project_id, where):
-                file.write(lines)
+            async for piece in pieces:
+                file.write(piece)
 
     run_for_project(ctx, project, write)
 

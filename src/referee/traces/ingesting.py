@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from uuid import UUID
 
-import structlog
 import zstandard
 
 from referee.core.errors import InvalidInput, PayloadTooLarge
@@ -22,10 +21,7 @@ from referee.traces.room import TracesRoom
 from referee.traces.rows import NewSpan, build_span, identify_resource, settle_content
 from referee.traces.storing import Arrival, Batch
 
-__all__ = ["MAX_BODY_BYTES", "decompress", "ingest_otlp", "tell_observers", "tell_of_events"]
-
-
-_log = structlog.get_logger(__name__)
+__all__ = ["MAX_BODY_BYTES", "decompress", "ingest_otlp", "tell_observers"]
 
 
 async def ingest_otlp(
@@ -150,18 +146,9 @@ def decompress(body: bytes, encoding: str) -> bytes:
 
 
 async def tell_observers(room: TracesRoom, project_id: UUID, arrival: Arrival) -> None:
-    """Tell who watches of events that are committed; their failures are theirs.
+    """Tell who watches of events that are committed.
 
     Of those that were there before too: what is sent again because an answer was lost may be what an
     observer never heard of.
     """
-    await tell_of_events(room, project_id, [span.shown_id for span in arrival.spans])
-
-
-async def tell_of_events(room: TracesRoom, project_id: UUID, event_ids: Sequence[str]) -> None:
-    """Tell who watches that these events are committed as they are now."""
-    for observe in room.observers:
-        try:
-            await observe(project_id, event_ids)
-        except Exception:
-            _log.exception("spans_observer.failed", project_id=str(project_id))
+    await room.teller.tell(project_id, [span.shown_id for span in arrival.spans])

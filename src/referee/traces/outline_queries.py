@@ -59,10 +59,17 @@ def of_session(project_id: UUID, session_uid: UUID) -> tuple[ColumnElement[bool]
     return (SpanRow.project_id == project_id, SpanRow.session_uid == session_uid)
 
 
-async def list_outline_spans(session: AsyncSession, *conditions: ColumnElement[bool]) -> list[OutlineSpan]:
+async def list_outline_spans(
+    session: AsyncSession, *conditions: ColumnElement[bool], is_first_only: bool = False
+) -> list[OutlineSpan]:
     """Return at most ``MAX_OUTLINE_SPANS`` spans, the earliest ones.
 
     What has no parent hangs below the session's own event, where that is among them.
+
+    Args:
+        session: To read with.
+        conditions: Of the spans.
+        is_first_only: Whether the one that stands first is enough: a root, if there is one.
     """
     name = func.left(SpanRow.event_name, MAX_NAME_CHARACTERS)
     statement = (
@@ -82,8 +89,10 @@ async def list_outline_spans(session: AsyncSession, *conditions: ColumnElement[b
             case((SpanRow.event_type == "session", literal(True)), else_=literal(False)),
         )
         .where(*conditions)
-        .order_by(SpanRow.start_ns, SpanRow.span_uid)
-        .limit(MAX_OUTLINE_SPANS)
+        .order_by(
+            *((SpanRow.parent_uid.is_not(None),) if is_first_only else ()), SpanRow.start_ns, SpanRow.span_uid
+        )
+        .limit(1 if is_first_only else MAX_OUTLINE_SPANS)
     )
     records: list[Any] = list((await session.execute(statement)).all())
     own = next((record[0] for record in records if record[12]), None)

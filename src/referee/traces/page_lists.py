@@ -49,7 +49,7 @@ _SESSION_COLUMNS: Final = (
     Column("errors", "Errors", "count"),
     Column("tokens", "Tokens", "count"),
     Column("cost", "USD", "number"),
-    Column("user", "User", is_optional=True),
+    Column("user", "User", "mono", is_optional=True),
     Column("feedback", "Feedback", "count", is_optional=True),
 )
 _TRACE_COLUMNS: Final = (

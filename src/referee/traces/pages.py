@@ -90,7 +90,9 @@ def _add_trees(router: APIRouter, room: GetRoom) -> None:
         state: State,
     ) -> Response:
         database = room().database
-        tree = await trace_reading.read_session_tree(database, principal.project_id, session_id, state.fold)
+        tree = await trace_reading.read_session_tree(
+            database, principal.project_id, session_id, state.fold, is_first_only=state.is_panel_only
+        )
         conditions = outline_queries.of_session(principal.project_id, UUID(compute_uid(session_id)))
         context = await _build_context(
             room(), principal.project_id, state, tree.outline, conditions, _name_event
@@ -111,11 +113,13 @@ def _add_trees(router: APIRouter, room: GetRoom) -> None:
     ) -> Response:
         uid = trace_reading.parse_trace_id(trace_id)
         outline = await trace_reading.read_trace_outline(
-            room().database, principal.project_id, uid, state.fold
+            room().database, principal.project_id, uid, state.fold, is_first_only=state.is_panel_only
         )
         conditions = outline_queries.of_trace(principal.project_id, uid)
         context = await _build_context(room(), principal.project_id, state, outline, conditions, _name_span)
-        context |= await _describe_trace(room(), outline, conditions) | {"trace_id": uid.hex}
+        context |= {"trace_id": uid.hex, "number_cards": (), "sessions": ()}
+        if not state.is_panel_only:
+            context |= await _describe_trace(room(), outline, conditions)
         if state.view == "critical" and not state.is_panel_only:
             path = await trace_reading.read_critical_path(room().database, principal.project_id, uid)
             context["context"]["path"] = build_path_context(state, path)

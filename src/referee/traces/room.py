@@ -3,26 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Final, TypeAlias
+from typing import Final
 from uuid import UUID
 
 from referee.apps import list_models
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
 from referee.traces.mapping import MappedSpan
+from referee.traces.telling import EventTeller
 from referee.traces.writer import SpanWriter
 
-__all__ = ["PriceBook", "SpansObserver", "TracesRoom", "estimate_cost", "open_traces"]
+__all__ = ["PriceBook", "TracesRoom", "estimate_cost", "open_traces"]
 
 PRICES_KEPT_S: Final = 30.0
 MODELS_PER_PAGE: Final = 100
 MAX_MODELS: Final = 5_000
-
-SpansObserver: TypeAlias = Callable[[UUID, Sequence[str]], Awaitable[None]]
-"""``(project_id, event ids)``: told after events were committed."""
 
 
 @dataclass(slots=True)
@@ -83,12 +81,13 @@ class TracesRoom:
     prices: PriceBook
     decoder: Executor = field(default_factory=lambda: ThreadPoolExecutor(1, "decode-spans"))
     """Takes requests apart beside the event loop. One thread: more would only take turns at the interpreter."""
-    observers: list[SpansObserver] = field(default_factory=list)
-    """Who is told of new events: evaluators that run on ingestion."""
+    teller: EventTeller = field(default_factory=EventTeller)
+    """Tells those who watch of new events: evaluators that run on ingestion, queues that fill themselves."""
 
     async def close(self) -> None:
         """Finish what was accepted."""
         await self.writer.close()
+        await self.teller.close()
         self.decoder.shutdown(wait=False)
 
 

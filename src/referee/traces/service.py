@@ -17,7 +17,7 @@ from referee.traces.arriving import build_event, build_session
 from referee.traces.event_filters import EventFilter, build_conditions
 from referee.traces.events import NS_PER_MS, Event, read_events, select_spans
 from referee.traces.identity import MAX_ID_CHARACTERS, compute_uid, show_id
-from referee.traces.ingesting import tell_observers, tell_of_events
+from referee.traces.ingesting import tell_observers
 from referee.traces.queries import count_all_events
 from referee.traces.room import TracesRoom
 from referee.traces.rows import NewSpan
@@ -187,7 +187,7 @@ async def change_event(
     """
     is_there = await update_event(room.database, project_id, event_id, changes)
     if is_there:
-        await tell_of_events(room, project_id, [event_id])
+        await room.teller.tell(project_id, [event_id])
     return is_there
 
 

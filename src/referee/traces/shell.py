@@ -53,7 +53,14 @@ def register_in_shell(shell: Shell, room: Callable[[], TracesRoom]) -> None:
             "Observe", "Sessions", "/ui/sessions", icon="user", order=10, count=count_sessions, key="e"
         ),
         NavigationEntry(
-            "Observe", "Traces", "/ui/traces", icon="trace", order=20, count=count_traces, key="t"
+            "Observe",
+            "Traces",
+            "/ui/traces",
+            icon="trace",
+            order=20,
+            count=count_traces,
+            key="t",
+            covers=("/ui/events",),
         ),
         NavigationEntry("Observe", "Live tail", "/ui/traces/live", icon="running", order=25),
         NavigationEntry("Observe", "Service map", "/ui/traces/map", icon="trace", order=26),

@@ -20,11 +20,12 @@ from referee.foundation.web.answers import (
 )
 from referee.foundation.web.client_routes import ClientRouter
 from referee.foundation.web.filters import Filter
+from referee.foundation.web.parquet import PARQUET_MEDIA_TYPE, FormatParameter, answer_rows
 from referee.traces import queries, trace_reading
 from referee.traces.filter_fields import SESSION_FIELDS, TRACE_FIELDS, parse_trace_filter
 from referee.traces.outline_queries import of_trace
 from referee.traces.room import TracesRoom
-from referee.traces.trace_exports import iterate_trace_lines
+from referee.traces.trace_exports import SPAN_COLUMNS, iterate_trace_lines
 from referee.traces.trace_models import CriticalPathModel, RawSpanModel, SessionSummary, SpanModel, TraceModel
 
 __all__ = ["create_trace_api"]
@@ -82,17 +83,18 @@ def create_trace_api(room: Callable[[], TracesRoom]) -> ClientRouter:
         return answer_page(request, response, page, TraceModel.of)
 
     @router.get(
-        "/v1/traces/export", response_class=StreamingResponse, responses=answers_file("application/jsonl")
+        "/v1/traces/export",
+        response_class=StreamingResponse,
+        responses=answers_file("application/jsonl", PARQUET_MEDIA_TYPE),
     )
     async def export_traces(
-        principal: PrincipalParameter, filter: Annotated[Filter, Depends(read_trace_filter)]
+        principal: PrincipalParameter,
+        filter: Annotated[Filter, Depends(read_trace_filter)],
+        format: FormatParameter = "jsonl",
     ) -> StreamingResponse:
-        """Send every span of the traces that match as JSON Lines, the traces with the latest start first."""
-        return StreamingResponse(
-            iterate_trace_lines(room().database, principal.project_id, filter),
-            media_type="application/jsonl",
-            headers={"Content-Disposition": 'attachment; filename="traces.jsonl"'},
-        )
+        """Send every span of the traces that match, the traces with the latest start first."""
+        lines = iterate_trace_lines(room().database, principal.project_id, filter)
+        return await answer_rows(lines, SPAN_COLUMNS, format, "traces")
 
     @router.get("/v1/traces/{trace_id}")
     async def list_trace_spans(

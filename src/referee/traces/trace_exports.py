@@ -6,7 +6,7 @@ memory nor a transaction. What arrives meanwhile may be in it or not; nothing th
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Final
 from uuid import UUID
 
@@ -14,13 +14,44 @@ from sqlalchemy import ColumnElement, select, tuple_
 
 from referee.foundation.store import Database
 from referee.foundation.web.filters import Filter
+from referee.foundation.web.parquet import ParquetColumn
 from referee.traces import queries
 from referee.traces.filter_fields import build_trace_conditions
 from referee.traces.tables import SpanRow
 from referee.traces.trace_models import SpanModel
 
-__all__ = ["iterate_trace_lines"]
+__all__ = ["SPAN_COLUMNS", "iterate_trace_lines"]
 
+_OF_EVENT: Final = ("inputs", "outputs", "config", "metadata", "metrics", "feedback", "user_properties")
+SPAN_COLUMNS: Final[Mapping[str, ParquetColumn]] = {
+    "trace_id": (("event", "metadata", "trace_id"), "text"),
+    "span_id": (("span_id",), "text"),
+    "event_id": (("event", "event_id"), "text"),
+    "parent_id": (("event", "parent_id"), "text"),
+    "session_id": (("event", "session_id"), "text"),
+    "event_type": (("event", "event_type"), "text"),
+    "event_name": (("event", "event_name"), "text"),
+    "source": (("event", "source"), "text"),
+    "status": (("status",), "text"),
+    "error": (("event", "error"), "text"),
+    "kind": (("kind",), "integer"),
+    "start_time_unix_nano": (("start_time_unix_nano",), "integer"),
+    "end_time_unix_nano": (("end_time_unix_nano",), "integer"),
+    "duration_ms": (("event", "duration"), "number"),
+    "model": (("model",), "text"),
+    "provider": (("provider",), "text"),
+    "user_id": (("user_id",), "text"),
+    "prompt_tokens": (("prompt_tokens",), "integer"),
+    "completion_tokens": (("completion_tokens",), "integer"),
+    "total_tokens": (("total_tokens",), "integer"),
+    "cost_usd": (("cost_usd",), "number"),
+    "is_counted": (("is_counted",), "flag"),
+    **{name: (("event", name), "json") for name in _OF_EVENT},
+    **{name: ((name,), "json") for name in ("span_events", "links", "resource", "scope")},
+    "received_at": (("received_at",), "text"),
+    "mapping_version": (("mapping_version",), "integer"),
+}
+"""Of a line, as columns of Parquet."""
 TRACES_AT_ONCE: Final = 50
 SPANS_AT_ONCE: Final = 500
 

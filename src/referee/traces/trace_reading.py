@@ -55,16 +55,28 @@ def parse_trace_id(text: str) -> UUID:
 
 
 async def read_trace_outline(
-    database: Database, project_id: UUID, trace_id: UUID, fold: Fold | None = None
+    database: Database,
+    project_id: UUID,
+    trace_id: UUID,
+    fold: Fold | None = None,
+    *,
+    is_first_only: bool = False,
 ) -> Outline:
     """Return a trace as rows.
+
+    Args:
+        database: Where from.
+        project_id: Whose.
+        trace_id: Of the trace.
+        fold: What is hidden.
+        is_first_only: Whether the first row is enough.
 
     Raises:
         NotFound: The project has no span of it.
     """
     async with database.reading() as session:
         spans = await outline_queries.list_outline_spans(
-            session, *outline_queries.of_trace(project_id, trace_id)
+            session, *outline_queries.of_trace(project_id, trace_id), is_first_only=is_first_only
         )
     if not spans:
         raise queries.make_trace_not_found()
@@ -87,9 +99,14 @@ async def read_critical_path(database: Database, project_id: UUID, trace_id: UUI
 
 
 async def read_session_tree(
-    database: Database, project_id: UUID, session_id: str, fold: Fold | None = None
+    database: Database,
+    project_id: UUID,
+    session_id: str,
+    fold: Fold | None = None,
+    *,
+    is_first_only: bool = False,
 ) -> SessionTree:
-    """Return a session as rows.
+    """Return a session as rows, or with the first of them.
 
     Raises:
         NotFound: Nothing names it.
@@ -98,7 +115,7 @@ async def read_session_tree(
     async with database.reading() as session:
         found = await queries.get_session(session, project_id, uid)
         spans = await outline_queries.list_outline_spans(
-            session, *outline_queries.of_session(project_id, uid)
+            session, *outline_queries.of_session(project_id, uid), is_first_only=is_first_only
         )
     return SessionTree(found, await asyncio.to_thread(build_outline, spans, fold))
 

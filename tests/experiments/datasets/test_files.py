@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 
 import httpx
+import pyarrow.parquet
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -104,6 +106,14 @@ async def test_import_by_http_is_all_or_nothing_and_comes_out_again(client: http
     first = await client.get(f"{path}/export", params={"version": 2})
     assert first.content == exported.content
     assert (await client.get(f"{path}/export", params={"version": 9})).status_code == 404
+    as_parquet = await client.get(f"{path}/export", params={"version": 2, "format": "parquet"})
+    assert as_parquet.headers["content-disposition"].endswith(f'{dataset_id}-v2.parquet"')
+    rows = pyarrow.parquet.read_table(io.BytesIO(as_parquet.content)).to_pylist()
+    texts = ("id", "linked_event")
+    assert [
+        {name: value if name in texts or value is None else json.loads(value) for name, value in row.items()}
+        for row in rows
+    ] == lines
 
 
 def test_commands_make_fill_show_and_write_a_dataset(referee: Referee, tmp_path: Path) -> None:

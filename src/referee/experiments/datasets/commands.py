@@ -171,23 +171,32 @@ def import_command(
 def export_command(
     ctx: typer.Context,
     dataset: DatasetArgument,
-    output: Annotated[str, typer.Option("--output", "-o", help="File; - writes standard output.")] = "-",
+    output: Annotated[
+        str,
+        typer.Option(
+            "--output", "-o", help="File, Parquet when it ends in .parquet; - writes standard output."
+        ),
+    ] = "-",
     version: VersionOption = None,
     project: ProjectOption = "default",
 ) -> None:
-    """Write a dataset, as it is now or was in a version, as JSON Lines."""
+    """Write a dataset, as it is now or was in a version, as JSON Lines or Parquet."""
     from referee.foundation.terminal import write_output
 
     dataset_id = _parse(dataset)
 
     async def export(application: DatabaseApplication, project_id: UUID) -> list[bytes]:
         from referee.experiments.datasets import queries
-        from referee.experiments.datasets.files import list_export_pages
+        from referee.experiments.datasets.files import DATAPOINT_COLUMNS, list_export_pages
+        from referee.foundation.web.parquet import iterate_parquet
 
         async with application.database.reading() as session:
             found = await queries.get_dataset(session, project_id, dataset_id)
         shown = queries.check_version(found, version)
-        return await list_export_pages(application.database, found, shown)
+        pages = await list_export_pages(application.database, found, shown)
+        if output.endswith(".parquet"):
+            return [piece async for piece in iterate_parquet(pages, DATAPOINT_COLUMNS)]
+        return pages
 
     data = b"".join(run_for_project(ctx, project, export))
     if output == "-":

@@ -1,8 +1,8 @@
-"""Datapoints from CSV, JSON Lines and JSON files, and to JSON Lines.
+"""Datapoints from CSV, JSON Lines and JSON files, and to JSON Lines and Parquet.
 
 A file is read as a whole or not at all: the first row that cannot be used is
-named with its line, and nothing is kept. Parquet is not read: no library that
-could is among what Referee stands on.
+named with its line, and nothing is kept. Parquet is written and not read: a
+small file can unfold to more than a machine has.
 """
 
 from __future__ import annotations
@@ -25,8 +25,10 @@ from referee.experiments.datasets.service import add_members, lock_datasets
 from referee.experiments.datasets.views import Datapoint, DatapointContent, Dataset
 from referee.foundation.store import Database
 from referee.foundation.web.client_values import check_json
+from referee.foundation.web.parquet import ParquetColumn
 
 __all__ = [
+    "DATAPOINT_COLUMNS",
     "FileFormat",
     "find_format",
     "import_contents",
@@ -45,6 +47,12 @@ _ENDINGS: Final[Mapping[str, FileFormat]] = {
 }
 _OWN_MEMBERS: Final = frozenset({"id", "inputs", "history", "ground_truth", "metadata", "linked_event"})
 """Of a line that an export wrote."""
+DATAPOINT_COLUMNS: Final[Mapping[str, ParquetColumn]] = {
+    "id": (("id",), "text"),
+    **{name: ((name,), "json") for name in ("inputs", "history", "ground_truth", "metadata")},
+    "linked_event": (("linked_event",), "text"),
+}
+"""Of a line that an export wrote, as columns of Parquet."""
 MAX_CELL_CHARACTERS: Final = 16 * 1024 * 1024
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Annotated
 
 from fastapi import File, Form, Query, UploadFile
@@ -13,6 +12,7 @@ from referee.experiments.identifiers import read_id
 from referee.experiments.room import GetRoom
 from referee.foundation.web.answers import PrincipalParameter, answers_file
 from referee.foundation.web.client_routes import ClientRouter
+from referee.foundation.web.parquet import PARQUET_MEDIA_TYPE, FormatParameter, answer_rows
 
 __all__ = ["ColumnNames", "create_files_api", "read_columns"]
 
@@ -51,22 +51,21 @@ def create_files_api(room: GetRoom) -> ClientRouter:
     @router.get(
         "/v1/datasets/{dataset_id}/export",
         response_class=StreamingResponse,
-        responses=answers_file("application/jsonl"),
+        responses=answers_file("application/jsonl", PARQUET_MEDIA_TYPE),
     )
     async def export_dataset_file(
-        dataset_id: str, principal: PrincipalParameter, version: Version = None
+        dataset_id: str,
+        principal: PrincipalParameter,
+        version: Version = None,
+        format: FormatParameter = "jsonl",
     ) -> StreamingResponse:
-        """Send a dataset, as it is now or was in a version, as JSON Lines."""
+        """Send a dataset, as it is now or was in a version."""
         async with room().database.reading() as session:
             dataset = await queries.get_dataset(session, principal.project_id, read_id(dataset_id, "dataset"))
         shown = queries.check_version(dataset, version)
         pieces = await files.list_export_pages(room().database, dataset, shown)
-        name = f"dataset-{dataset.dataset_id}-v{shown or dataset.version}.jsonl"
-        return StreamingResponse(
-            _iterate(pieces),
-            media_type="application/jsonl",
-            headers={"Content-Disposition": f'attachment; filename="{name}"'},
-        )
+        name = f"dataset-{dataset.dataset_id}-v{shown or dataset.version}"
+        return await answer_rows(pieces, files.DATAPOINT_COLUMNS, format, name)
 
     return router
 
@@ -75,7 +74,3 @@ def read_columns(inputs: str, ground_truth: str, history: str) -> dict[str, list
     """Return the mapping that three texts with commas state."""
     given = {"inputs": inputs, "ground_truth": ground_truth, "history": history}
     return {part: [name.strip() for name in text.split(",") if name.strip()] for part, text in given.items()}
-
-
-def _iterate(pieces: list[bytes]) -> Iterator[bytes]:
-    yield from pieces

@@ -33,6 +33,8 @@ _MAX_SIZE: Final = 1 << 14
 """Below it every length has at most two bytes."""
 _MAX_KEYS: Final = 16_384
 _MAX_KEY_BYTES: Final = 128
+MAX_KNOWN_BYTES: Final = 120
+"""Of an attribute that may be met again in its request: kinds, models, users, sessions. Longer ones are content."""
 
 
 def _declare() -> tuple[Any, Any]:
@@ -79,19 +81,26 @@ _read_double: Final = struct.Struct("<d").unpack_from
 
 
 def read_attributes(
-    raws: Iterable[bytes], read_other: Callable[[bytes], tuple[str, JsonValue]]
+    raws: Iterable[bytes],
+    read_other: Callable[[bytes], tuple[str, JsonValue]],
+    known: dict[bytes, tuple[str, JsonValue]],
 ) -> dict[str, JsonValue]:
     """Return the attributes of a span.
 
     Args:
         raws: Each a ``KeyValue``.
         read_other: Reads one that is no text, small number or double in its shortest form.
+        known: Plain ones that were read before in the same request, which half of all repeat; more are added.
 
     Raises:
         UnicodeDecodeError: A text is not UTF-8.
     """
     attributes: dict[str, JsonValue] = {}
     for raw in raws:
+        pair = known.get(raw)
+        if pair is not None:
+            attributes[pair[0]] = pair[1]
+            continue
         try:
             value = _cut_value(raw)
         except IndexError:
@@ -101,6 +110,8 @@ def read_attributes(
         else:
             name = raw[2 : raw[1] + 2]
             key = _keys.get(name) or _learn_key(name)
+            if len(raw) <= MAX_KNOWN_BYTES:
+                known[raw] = key, value
         attributes[key] = value
     return attributes
 

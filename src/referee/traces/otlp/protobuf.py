@@ -12,7 +12,7 @@ Source:
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from google.protobuf.message import DecodeError
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -35,6 +35,8 @@ from referee.traces.otlp.spans import (
 __all__ = ["SCHEMA", "decode_protobuf"]
 
 SCHEMA: Final = "otlp.traces.protobuf"
+_Known: TypeAlias = dict[bytes, tuple[str, JsonValue]]
+"""Attributes as they are written, and what they say."""
 _MAX_DEPTH: Final = 64
 """Levels of lists and maps inside one value; what lies deeper becomes a mark."""
 
@@ -54,21 +56,27 @@ def decode_protobuf(body: bytes) -> DecodedRequest:
         _decode_apart(body, spans, rejection)
         return DecodedRequest(spans, rejection, SCHEMA, body)
     position = 0
+    known: _Known = {}
     for of_resource in request.resource_spans:
         resource = _read_resource(of_resource.resource, of_resource.schema_url)
         for of_scope in of_resource.scope_spans:
             shared = Resource(resource, _read_scope(of_scope.scope, of_scope.schema_url))
             for message in of_scope.spans:
-                _take(message, position, shared, spans, rejection)
+                _take(message, position, shared, spans, rejection, known)
                 position += 1
     return DecodedRequest(spans, rejection, SCHEMA, body)
 
 
 def _take(
-    message: Any, position: int, shared: Resource, spans: list[DecodedSpan], rejection: Rejection
+    message: Any,
+    position: int,
+    shared: Resource,
+    spans: list[DecodedSpan],
+    rejection: Rejection,
+    known: _Known,
 ) -> None:
     try:
-        span = _read_span(message, position, shared)
+        span = _read_span(message, position, shared, known)
     except (DecodeError, UnicodeDecodeError):
         rejection.add(_DAMAGED)
         return
@@ -84,7 +92,7 @@ _STATUSES: Final = {b"": (0, ""), b"\x18\x01": (1, "")}
 """What nearly all spans have."""
 
 
-def _read_span(message: Any, position: int, shared: Resource) -> DecodedSpan:
+def _read_span(message: Any, position: int, shared: Resource, known: _Known) -> DecodedSpan:
     """Return what a message says.
 
     Raises:
@@ -103,7 +111,7 @@ def _read_span(message: Any, position: int, shared: Resource) -> DecodedSpan:
         min(kind, 5) if kind > 0 else 0,
         message.start_time_unix_nano,
         message.end_time_unix_nano,
-        read_attributes(message.attributes, _read_other),
+        read_attributes(message.attributes, _read_other, known),
         status,
         status_message,
     )
@@ -266,7 +274,7 @@ def _take_apart(
     except DecodeError:
         rejection.add(_DAMAGED)
         return
-    _take(message, position, shared, spans, rejection)
+    _take(message, position, shared, spans, rejection, {})
 
 
 def _parse_or(message: Any, parts: list[tuple[int, bytes]], number: int) -> Any:
