@@ -9,7 +9,6 @@ S3 is ended for half a minute. Needs root.
 
 from __future__ import annotations
 
-import json
 import os
 import pwd
 import signal
@@ -535,18 +534,3 @@ def _judge(machines: Machines, count: MachinesCount) -> None:
 
 def _ip(*arguments: str) -> None:
     subprocess.run(["ip", *arguments], check=True, capture_output=True)
-
-
-def main() -> int:
-    """Run it in a temporary folder: ``python -m tests.faults.many_machines TOOLS_DIR``."""
-    import tempfile
-
-    base = Path(tempfile.mkdtemp(prefix="referee-machines-"))
-    base.chmod(0o711)
-    count = run_many_machines(base, Path(sys.argv[1]), tell=lambda words: print(words, flush=True))
-    print(json.dumps(count.dump(), indent=1))
-    return bool(count.faults)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

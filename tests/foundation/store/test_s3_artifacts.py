@@ -32,7 +32,7 @@ store = open_artifacts(load_settings())
 print("begins", flush=True)
 print(asyncio.run(store.adopt_file(Path(sys.argv[1]), sys.argv[2], "x/y")).sha256, flush=True)
 """
-LARGE_BYTES = 120_000_000
+LARGE_BYTES = 80_000_000
 
 
 @pytest.fixture

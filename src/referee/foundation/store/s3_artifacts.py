@@ -322,7 +322,7 @@ class S3Artifacts:
             temporary = self._cache.make_temporary()
             digest = hashlib.sha256()
             try:
-                with temporary.open("xb", buffering=0) as file:
+                with temporary.open("xb") as file:
                     async for block in reading.blocks:
                         await asyncio.to_thread(digest.update, block)
                         await asyncio.to_thread(file.write, block)
