@@ -36,7 +36,7 @@ from referee.foundation.web.answers import (
 )
 from referee.foundation.web.charts import Line, Mark, render_line_chart, render_sparkline
 from referee.foundation.web.filters import Filter
-from referee.foundation.web.lists import Column, EmptyState, LinkCell, ListView, Row, read_list_query
+from referee.foundation.web.lists import Column, EmptyState, ListView, Row, read_list_query
 from referee.foundation.web.openapi_problems import answers_with
 from referee.foundation.web.rendering import render_page
 from referee.foundation.web.templating import with_query
@@ -47,7 +47,7 @@ _PAGE_COUNT: Final = 20
 _CHART_POINTS_COUNT: Final = 100
 _MAX_SERIES_CHARS: Final = 500
 _COLUMNS: Final = (
-    Column("name", "Measurement", "link", is_title=True),
+    Column("name", "Measurement", is_title=True),
     Column("verdict", "Latest version", "custom"),
     Column("latest", "Median", "custom"),
     Column("earlier", "Before", "custom"),
@@ -255,7 +255,7 @@ def _build_row(trend: MeasurementTrend, url: str, filter_text: str, cursor: str 
         row_id=trend.key,
         url=link,
         cells={
-            "name": LinkCell(trend.key, link),
+            "name": trend.key,
             "verdict": (trend.verdict, _STATES.get(trend.verdict, "")),
             "latest": f"{show_value(_median(trend.latest))} {trend.unit}",
             "earlier": f"{show_value(_median(trend.earlier))} {trend.unit}" if trend.earlier else "–",
