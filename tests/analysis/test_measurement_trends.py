@@ -12,7 +12,13 @@ from sqlalchemy import insert, text
 from tests.programs import Referee
 from tests.web_site import open_web_client
 
-from referee.analysis.measurement_trends import MeasurementTrend, TrendPoint, compare_versions, find_changes
+from referee.analysis.measurement_trends import (
+    MeasurementTrend,
+    TrendPoint,
+    compare_versions,
+    find_changes,
+    show_value,
+)
 from referee.analysis.tables import AnalysisRow, MeasurementRow, SubjectRow, ToolRunRow
 from referee.apps.tables import AppRow
 from referee.core.ids import new_id
@@ -98,6 +104,14 @@ def test_change_of_level_is_marked_at_the_version_that_brought_it() -> None:
     (change,) = find_changes(trend.points)
 
     assert trend.points[change.index].source_digest == "b"
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [(0, "0"), (1850.4, "1,850"), (-33.14, "-33.1"), (2.5, "2.5"), (0.000213, "0.000213"), (-1e-12, "0")],
+)
+def test_values_are_shown_without_powers_of_ten(value: float, shown: str) -> None:
+    assert show_value(value) == shown
 
 
 async def plant(database: Database, project_id: UUID) -> UUID:

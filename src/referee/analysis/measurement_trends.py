@@ -7,6 +7,7 @@ the same place; results from the cache are not measured again and do not count.
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -36,6 +37,7 @@ __all__ = [
     "compare_versions",
     "find_changes",
     "read_trends",
+    "show_value",
 ]
 
 ANALYSES_COUNT: Final = 200
@@ -218,3 +220,22 @@ def _judge(trend: MeasurementTrend, p_value: float) -> MeasurementTrend:
 def find_changes(points: Iterable[TrendPoint]) -> tuple[ChangePoint, ...]:
     """Return where the values changed their level, whatever versions were analysed."""
     return find_change_points([point.value for point in points], level=CLAIM_LEVEL)
+
+
+def show_value(value: float, sign: str = "") -> str:
+    """Return a value with about three figures that count, and without a power of ten; ``sign`` "+" shows one."""
+    if value == 0:
+        return "0"
+    size = abs(value)
+    digits = (
+        0
+        if size >= 100
+        else 1
+        if size >= 10
+        else 2
+        if size >= 1
+        else min(9, 2 - math.floor(math.log10(size)))
+    )
+    text = f"{value:{sign},.{digits}f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return text if text.strip("+-0") else "0"

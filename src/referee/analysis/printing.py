@@ -9,7 +9,7 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
-from referee.analysis.measurement_trends import MeasurementTrend
+from referee.analysis.measurement_trends import MeasurementTrend, show_value
 from referee.analysis.views import Analysis, Finding, ToolRun
 from referee.core.ids import format_id
 from referee.core.vocabulary import Severity
@@ -162,12 +162,14 @@ def print_trends(console: Console, trends: Sequence[MeasurementTrend]) -> None:
         shift = ""
         if trend.shift is not None:
             low, point, high = (trend.shift.low, trend.shift.point, trend.shift.high)
-            shift = f"{point:+.3g} {trend.unit} ({low:+.3g} to {high:+.3g})"
+            shift = (
+                f"{show_value(point, '+')} {trend.unit} ({show_value(low, '+')} to {show_value(high, '+')})"
+            )
         cells = (
             show_text(trend.key),
             trend.verdict,
             shift,
-            f"{len(trend.latest):,} and {len(trend.earlier):,}",
+            f"{len(trend.latest):,} after {len(trend.earlier):,}",
             f"{trend.versions_count:,}",
         )
         table.add_row(*map(Text, cells))

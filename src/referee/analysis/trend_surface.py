@@ -19,6 +19,7 @@ from referee.analysis.measurement_trends import (
     MeasurementTrend,
     find_changes,
     read_trends,
+    show_value,
 )
 from referee.apps import get_app
 from referee.apps.api import AppId
@@ -35,8 +36,7 @@ from referee.foundation.web.answers import (
 )
 from referee.foundation.web.charts import Line, Mark, render_line_chart, render_sparkline
 from referee.foundation.web.filters import Filter
-from referee.foundation.web.formats import format_number
-from referee.foundation.web.lists import Column, EmptyState, LinkCell, ListView, Row, read_list_query
+from referee.foundation.web.lists import Column, EmptyState, ListView, Row, read_list_query
 from referee.foundation.web.openapi_problems import answers_with
 from referee.foundation.web.rendering import render_page
 from referee.foundation.web.templating import with_query
@@ -47,7 +47,7 @@ _PAGE_COUNT: Final = 20
 _CHART_POINTS_COUNT: Final = 100
 _MAX_SERIES_CHARS: Final = 500
 _COLUMNS: Final = (
-    Column("name", "Measurement", "link", is_title=True),
+    Column("name", "Measurement", is_title=True),
     Column("verdict", "Latest version", "custom"),
     Column("latest", "Median", "custom"),
     Column("earlier", "Before", "custom"),
@@ -247,7 +247,7 @@ def _build_row(trend: MeasurementTrend, url: str, filter_text: str, cursor: str 
     shift = "–"
     if trend.shift is not None:
         low, point, high = (
-            f"{value:+.3g}" for value in (trend.shift.low, trend.shift.point, trend.shift.high)
+            show_value(value, sign="+") for value in (trend.shift.low, trend.shift.point, trend.shift.high)
         )
         shift = f"{point} ({low} to {high})"
     link = with_query(url, series=trend.key, filter=filter_text, cursor=cursor)
@@ -255,12 +255,12 @@ def _build_row(trend: MeasurementTrend, url: str, filter_text: str, cursor: str 
         row_id=trend.key,
         url=link,
         cells={
-            "name": LinkCell(trend.key, link),
+            "name": trend.key,
             "verdict": (trend.verdict, _STATES.get(trend.verdict, "")),
-            "latest": f"{format_number(_median(trend.latest))} {trend.unit}",
-            "earlier": f"{format_number(_median(trend.earlier))} {trend.unit}" if trend.earlier else "–",
+            "latest": f"{show_value(_median(trend.latest))} {trend.unit}",
+            "earlier": f"{show_value(_median(trend.earlier))} {trend.unit}" if trend.earlier else "–",
             "shift": shift,
-            "values": f"{len(trend.latest):,} and {len(trend.earlier):,}",
+            "values": f"{len(trend.latest):,} after {len(trend.earlier):,}",
             "trend": render_sparkline(
                 [point.value for point in trend.points[-_CHART_POINTS_COUNT:]], f"{trend.key} over time"
             ),
@@ -277,7 +277,7 @@ def _median(values: list[float]) -> float:
 def _tell_changes(trend: MeasurementTrend) -> list[str]:
     return [
         f"{trend.points[change.index].at:%Y-%m-%d %H:%M} UTC, version {trend.points[change.index].source_digest[:8]}: "
-        f"the median changed from {format_number(change.before_median)} to {format_number(change.after_median)} "
+        f"the median changed from {show_value(change.before_median)} to {show_value(change.after_median)} "
         f"{trend.unit} (p {change.p_value:.2g})."
         for change in find_changes(trend.points)
     ]
@@ -296,5 +296,6 @@ def _draw(trend: MeasurementTrend) -> Markup:
         [f"{point.at:%m-%d %H:%M} {point.source_digest[:8]}" for point in points],
         [Line(trend.name, tuple(point.value for point in points))],
         unit=trend.unit,
+        format_value=show_value,
         marks=marks,
     )

@@ -44,6 +44,18 @@ def test_row_without_a_change_is_marked_no_more_often_than_said(count: int) -> N
     assert marked / 200 <= 0.085  # 5 %, and two and a quarter standard errors of 200 rows
 
 
+def test_change_near_the_end_is_put_where_it_is() -> None:
+    random = np.random.default_rng(11)
+    rows = [np.concatenate([random.normal(120, 6, 176), random.normal(173, 6, 24)]) for _ in range(20)]
+
+    found = [[change.index for change in find_change_points(row, level=0.01)] for row in rows]
+
+    # By ranks a value next to the change that is extreme for its side is taken for the other side's.
+    assert sum(176 in places for places in found) >= 14
+    assert all(any(abs(place - 176) <= 3 for place in places) for places in found)
+    assert sum(len(places) for places in found) <= 22
+
+
 def test_one_wild_value_is_no_change() -> None:
     assert find_change_points([5.0] * 20 + [900.0] + [5.0] * 20) == ()
 

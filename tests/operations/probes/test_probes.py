@@ -27,6 +27,7 @@ from referee.foundation.access import Principal, create_project, get_project
 from referee.foundation.metrics import REGISTRY
 from referee.foundation.settings import Settings
 from referee.foundation.store import ArtifactStore
+from referee.operations.integrity import verify_everything
 from referee.operations.probes.checks import Check, ProbeFailed, Stopwatch
 from referee.operations.probes.queries import (
     get_result,
@@ -293,6 +294,8 @@ async def test_old_results_are_forgotten_with_the_analyses_of_probes_and_their_f
         analyses_count = await session.scalar(select(func.count()).select_from(AnalysisRow))
         runs_count = await session.scalar(select(func.count()).select_from(ToolRunRow))
     left = await list_all(application)
+    report = await verify_everything(application.integrity_checks)
+    assert report.problems == []
     assert (gone_count, analyses_count, runs_count) == (1, 1, 1)
     assert [result.probe_result_id for result in left.items] == [second.probe_result_id]
     assert first.probe_result_id != second.probe_result_id

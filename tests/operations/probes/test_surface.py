@@ -45,7 +45,7 @@ async def test_page_and_json_show_the_same_results(database_settings: Settings) 
     ]
     assert summary["items"][0]["latencies"][0]["p50_ms"] == first["latency_ms"]
     assert "1 of 1; median" in shown.text
-    assert "Median latency of probes" in shown.text
+    assert "median latency, in UTC (milliseconds)" in shown.text
     assert unknown.status_code == 422
 
 
