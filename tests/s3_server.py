@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import httpx
+import psutil
 from obstore.store import S3Store
 from pydantic import SecretStr
 
@@ -95,6 +96,9 @@ class S3Server:
         """Let it hang: connections are taken, and nothing is answered."""
         assert self._process is not None
         os.killpg(self._process.pid, signal.SIGSTOP)
+        process = psutil.Process(self._process.pid)
+        while process.status() != psutil.STATUS_STOPPED:  # on a busy machine it goes on for some milliseconds
+            time.sleep(0.001)
 
     def resume(self) -> None:
         """Go on after a pause."""
