@@ -37,7 +37,7 @@ def register_probes(room: ProbesRoom, engine: JobEngine, checks: dict[Probe, Che
         checks: What is tried, by probe; None: everything as it is.
     """
     runner = ProbeRunner(room, checks)
-    engine.register_queue(_QUEUE, concurrency=None, worker_concurrency=len(Probe))
+    engine.register_queue(_QUEUE, concurrency=None, worker_concurrency=len(Probe), poll_s=1.0)
     for probe in Probe:
         _register(room, engine, runner, probe)
 
