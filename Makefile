@@ -51,7 +51,7 @@ test: setup ## Run the default tests: real database, real tools, real browser
 	@sh scripts/system-packages $(PROGRAMS) chromium:chromium chromedriver:chromium-driver
 	@$(BIN)/referee tool install all
 	@$(BIN)/referee video install
-	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow"
+	@sh scripts/run-tests $(BIN)/pytest -n $(WORKERS) --dist worksteal -m "not slow" --durations=40 --durations-min=5
 
 test-durations: setup ## Run the default tests and say where their time went
 	@sh scripts/run-tests $(BIN)/pytest -q -n $(WORKERS) --dist worksteal -m "not slow" --durations=0 | $(BIN)/python scripts/slowest-tests
@@ -72,5 +72,6 @@ docs: setup ## Write the generated reference pages
 
 lock: setup ## Pin every dependency again, with hashes
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade requirements/bootstrap.in -o requirements/bootstrap.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade requirements/build.in -o requirements/build.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade pyproject.toml -o requirements/referee.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header --upgrade --extra grpc --extra parquet --group development -c requirements/referee.txt pyproject.toml -o requirements/development.txt

@@ -13,15 +13,20 @@ from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
 from bench.app_faults import measure_app_faults
 from bench.apps import measure_apps
+from bench.artifacts import measure_artifacts
 from bench.audit import measure_audit
 from bench.backfills import measure_backfill_kills, measure_backfills
+from bench.balls import measure_balls
 from bench.bills import measure_bill
 from bench.comparisons import measure_pipeline_comparison
 from bench.coverage import measure_comparison
 from bench.dispatch import measure_dispatch
 from bench.faults import measure_faults
 from bench.findings import measure_findings
+from bench.many_machines import measure_many_machines
 from bench.measuring import Measured, describe_machine, print_table, write_results
+from bench.peer_angles import measure_peer_angles
+from bench.peer_videos import measure_peer_videos
 from bench.pipelines import (
     measure_original_pipeline,
     measure_pipeline_kills,
@@ -51,10 +56,15 @@ ON_DEMAND = (
     "trace-reads",
     "backfills",
     "backfill-kills",
+    "artifacts",
+    "many-machines",
     "audit",
     "alert-kills",
     "video-kills",
     "videos",
+    "sports2d",
+    "video-peer",
+    "balls",
 )
 """Benches that take too long to run without being named."""
 
@@ -68,6 +78,8 @@ def main() -> int:
         "server": lambda _: measure_server(),
         "dispatch": lambda _: measure_dispatch(),
         "comparison": lambda _: [*measure_comparison(), *measure_pipeline_comparison()],
+        "many-machines": lambda _: measure_many_machines(),
+        "artifacts": lambda _: measure_artifacts(),
         "audit": lambda given: measure_audit(rows=given.rows),
         "bill": lambda _: measure_bill(),
         "faults": _faults,
@@ -99,6 +111,9 @@ def main() -> int:
         "video-kills": lambda given: measure_video_kills(kills=given.kills, seed=given.seed),
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
+        "sports2d": lambda _: measure_peer_angles(),
+        "balls": lambda given: measure_balls(trials=given.trials),
+        "video-peer": lambda given: measure_peer_videos(seconds=given.seconds),
     }
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(benches))
@@ -147,6 +162,10 @@ def main() -> int:
     parser.add_argument(
         "--chunks", type=int, default=4, help="videos: how many chunks of the deep pass, two at a time"
     )
+    parser.add_argument(
+        "--seconds", type=float, default=30.0, help="video-peer: of the clip that both analyse"
+    )
+    parser.add_argument("--trials", type=int, default=10, help="balls: deliveries of each case")
     parser.add_argument("--kinds", default=",".join(KINDS), help="app-faults: which troubles, in turn")
     parser.add_argument(
         "--seed",

@@ -16,7 +16,7 @@ from typing import Any
 
 import httpx
 import psutil
-from bench.measuring import ROOT, tools_dir
+from bench.environments import install_peer
 from bench.otlp_spans import SpanSet
 from bench.processes import find_free_port, list_home_processes
 
@@ -100,7 +100,7 @@ def start_referee(folder: Path) -> Iterator[TraceServer]:
 @contextmanager
 def start_phoenix(folder: Path) -> Iterator[TraceServer]:
     """Start Phoenix as its documentation does, on SQLite."""
-    program = _install("phoenix")
+    program = install_peer("phoenix")
     port = find_free_port()
     environment = {
         **os.environ,
@@ -163,7 +163,7 @@ def start_phoenix(folder: Path) -> Iterator[TraceServer]:
 @contextmanager
 def start_mlflow(folder: Path) -> Iterator[TraceServer]:
     """Start MLflow's server as its documentation does, on SQLite."""
-    program = _install("mlflow")
+    program = install_peer("mlflow")
     port = find_free_port()
     base = f"http://127.0.0.1:{port}"
     command = [
@@ -221,28 +221,6 @@ def start_mlflow(folder: Path) -> Iterator[TraceServer]:
             make_queries=make_queries,
             headers={"x-mlflow-experiment-id": "0"},
         )
-
-
-def _install(name: str) -> Path:
-    """Return the Python of an environment that has the peer, made at its first use."""
-    folder = tools_dir().parent / "bench-envs" / name
-    python = folder / "bin" / "python"
-    uv = str(Path(sys.executable).with_name("uv"))
-    needed = ROOT / "requirements" / f"bench-{name}.txt"
-    if not (folder / ".installed").exists():
-        print(f"installing {name} …", file=sys.stderr, flush=True)
-        subprocess.run(
-            [uv, "venv", "--quiet", "--clear", "--python", sys.executable, str(folder)], check=True
-        )
-        subprocess.run(
-            [
-                *(uv, "pip", "install", "--quiet", "--python", str(python)),
-                *("--require-hashes", "-r", str(needed)),
-            ],
-            check=True,
-        )
-        (folder / ".installed").touch()
-    return python
 
 
 @contextmanager

@@ -75,6 +75,7 @@ async def _run_chunks(
             "start_s": chunk.start_s,
             "end_s": chunk.end_s,
             "guide": {"file": "quick.npz"},
+            "has_ball": False,
         }
         async with running_child(
             "chunk",

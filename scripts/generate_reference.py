@@ -60,6 +60,8 @@ DEFAULTS_IN_WORDS: Final = {
     "ai_analyzer_urls": "empty",
     "outgoing_allowed": "empty",
     "worker_tool_slots_count": "number of cores, at most 8",
+    "otlp_export_url": "`OTEL_EXPORTER_OTLP_TRACES_ENDPOINT`, or `OTEL_EXPORTER_OTLP_ENDPOINT` with `/v1/traces` added",
+    "otlp_export_headers": "`OTEL_EXPORTER_OTLP_TRACES_HEADERS`, or `OTEL_EXPORTER_OTLP_HEADERS`",
 }
 """Defaults that are computed when a program starts."""
 

@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 from tests.programs import Referee
+from tests.s3_server import S3Server
 
 from referee.app import open_application
 from referee.foundation.settings import Settings, load_settings
@@ -58,10 +59,16 @@ def home(tmp_path: Path) -> Path:
     return tmp_path / "home"
 
 
+NO_PROBES = dict.fromkeys(
+    ("probe_trace_interval_s", "probe_artifact_interval_s", "probe_analysis_interval_s"), 0
+)
+"""Settings of a test that is not about probes: none begins in the minute in which it happens to run."""
+
+
 @pytest.fixture
 def settings(home: Path, tools_dir: Path) -> Settings:
     """Settings with a home of this test's own. Opening their database starts a server of its own (1 s)."""
-    return load_settings(home=home, tools_dir=tools_dir, database_idle_stop_s=0.0)
+    return load_settings(home=home, tools_dir=tools_dir, database_idle_stop_s=0.0, **NO_PROBES)
 
 
 @pytest.fixture(scope="session")
@@ -88,9 +95,20 @@ def database_settings(settings: Settings, shared_server: ServerLease) -> Iterato
 @pytest.fixture
 def other_settings(tmp_path: Path, tools_dir: Path, shared_server: ServerLease) -> Iterator[Settings]:
     """Settings of another installation: a home and a database that share nothing with the first."""
-    other = load_settings(home=tmp_path / "other-home", tools_dir=tools_dir, database_idle_stop_s=0.0)
+    other = load_settings(
+        home=tmp_path / "other-home", tools_dir=tools_dir, database_idle_stop_s=0.0, **NO_PROBES
+    )
     with fresh_database(other, shared_server) as made:
         yield made
+
+
+@pytest.fixture(scope="session")
+def s3_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
+    """A real S3 server for the tests of one worker; each store in it takes a prefix of its own."""
+    server = S3Server(tmp_path_factory.mktemp("s3-server"))
+    server.start()
+    yield server
+    server.kill()
 
 
 @contextmanager

@@ -50,7 +50,14 @@ from referee.foundation.llm import open_generator, open_llm
 from referee.foundation.outgoing import open_guard
 from referee.foundation.sandbox import end_orphans
 from referee.foundation.settings import Settings
-from referee.foundation.store import ArtifactStore, Database, open_artifacts, open_database
+from referee.foundation.store import (
+    ArtifactStore,
+    Database,
+    claim_artifact_place,
+    open_artifacts,
+    open_database,
+)
+from referee.operations.probes import PROBE_VALUES, ProbesRoom, register_probes
 from referee.operations.references import check_references
 from referee.operations.verification import register_verification
 from referee.pipelines import PipelinesRoom, register_pipeline_workflows, sweep_pipelines
@@ -62,6 +69,7 @@ from referee.tools.install import ToolInstaller
 from referee.traces import TracesRoom, open_traces
 from referee.traces.integrity import check_spans
 from referee.traces.own_work import keep_own_work
+from referee.traces.own_work_export import register_own_work_export
 from referee.traces.retention import register_retention
 from referee.traces.watching import SPAN_VALUES
 from referee.videos import InstalledVision, VideosRoom, register_video_workflows
@@ -92,6 +100,7 @@ ALL_TABLES = (
     "referee.backfills.tables",
     "referee.backfills.old_results.tables",
     "referee.alerts.tables",
+    "referee.operations.probes.tables",
 )
 """Modules whose tables together are the schema."""
 
@@ -114,6 +123,7 @@ class Application:
     pipelines: PipelinesRoom
     backfills: BackfillsRoom
     alerts: AlertsRoom
+    probes: ProbesRoom
 
     @property
     def integrity_checks(self) -> Sequence[IntegrityCheck]:
@@ -158,6 +168,7 @@ async def open_application(
     settings.ensure_home()
     database = await open_database(settings)
     try:
+        await claim_artifact_place(database, settings)
         application = _compose(settings, database, install_kit)
         if is_worker is None:
             async with database.reading() as session:
@@ -243,7 +254,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
             source.name: source
             for source in (
                 SPAN_VALUES, SCORE_VALUES, *ANALYSIS_SOURCES, CELL_VALUES, DECISION_VALUES,
-                BACKFILL_VALUES, *OWN_SOURCES,
+                BACKFILL_VALUES, PROBE_VALUES, *OWN_SOURCES,
             )
         },
         guard=open_guard(settings),
@@ -260,10 +271,23 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     experiments = ExperimentsRoom(settings=settings, database=database)
     traces, evaluators = _compose_evaluators(experiments, engine)
 
+    probes = ProbesRoom(
+        settings=settings,
+        database=database,
+        artifacts=artifacts,
+        engine=engine,
+        traces=traces,
+        analysis=analysis,
+    )
+    register_probes(probes, engine)
+
+    works = _list_work_sources(settings, database)
+    register_own_work_export(settings, database, engine, works)
+
     async def sweep(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
         ended_count = await sweep_analyses(analysis, apps)
         pipelines_count = await sweep_pipelines(pipelines, engine)
-        works_count = await keep_own_work(traces, _list_work_sources(database))
+        works_count = await keep_own_work(traces, works)
         return {"ended_count": ended_count, "pipelines_count": pipelines_count, "works_count": works_count}
 
     engine.register_schedule("sweep_analyses", "* * * * *", sweep)
@@ -282,6 +306,7 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
         pipelines=pipelines,
         backfills=backfills,
         alerts=alerts,
+        probes=probes,
     )
     register_verification(
         engine,
@@ -293,10 +318,10 @@ def _compose(settings: Settings, database: Database, install_kit: InstallKit | N
     return application
 
 
-def _list_work_sources(database: Database) -> dict[str, WorkSource]:
+def _list_work_sources(settings: Settings, database: Database) -> dict[str, WorkSource]:
     """Return who describes what Referee itself has done, by kind of work."""
     return {
-        "analysis": partial(list_analysis_work, database),
+        "analysis": partial(list_analysis_work, database, left_out_project=settings.probe_project),
         "generation": partial(list_generation_work, database),
         "pipeline": partial(list_pipeline_work, database),
         "run": partial(list_run_work, database),

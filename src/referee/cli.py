@@ -27,7 +27,9 @@ from referee.experiments.datasets.commands import dataset_app
 from referee.experiments.runs.commands import run_app
 from referee.foundation.access.commands import app as key_app
 from referee.foundation.jobs.commands import app as job_app
+from referee.operations.artifact_commands import artifacts_app
 from referee.operations.commands import register_operations
+from referee.operations.probes.commands import probe_app
 from referee.pipelines.commands import pipeline_app
 from referee.pipelines.reports.commands import report_app
 from referee.tools.advisories.commands import app as advisories_app
@@ -68,6 +70,7 @@ app.add_typer(import_app, name="import")
 audit_app.command("migrate")(migrate_command)
 app.add_typer(audit_app, name="audit")
 app.add_typer(alert_app, name="alert")
+app.add_typer(probe_app, name="probe")
 app.add_typer(report_app, name="report")
 app.add_typer(dataset_app, name="dataset")
 app.add_typer(run_app, name="run")
@@ -80,6 +83,7 @@ app.add_typer(tool_app, name="tool")
 app.add_typer(advisories_app, name="advisories")
 app.add_typer(job_app, name="job")
 app.add_typer(key_app, name="key")
+app.add_typer(artifacts_app, name="artifacts")
 register_operations(app)
 
 

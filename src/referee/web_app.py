@@ -20,6 +20,7 @@ from referee.analysis.completeness_surface import create_completeness_routes
 from referee.analysis.pages import create_pages as analysis_pages
 from referee.analysis.runtime_api import create_runtime_api
 from referee.analysis.shell import register_in_shell as register_analysis
+from referee.analysis.trend_surface import create_trend_routes
 from referee.api_description import API_DESCRIPTION, API_TAGS
 from referee.api_examples import API_EXAMPLES
 from referee.app import Application, open_application
@@ -55,7 +56,9 @@ from referee.foundation.web.keys_api import create_keys_api
 from referee.foundation.web.sessions import ensure_session_secret
 from referee.foundation.web.shell import Shell
 from referee.operations.api import create_api as operations_api
+from referee.operations.overview_surface import create_overview_routes
 from referee.operations.pages import create_pages as operations_pages
+from referee.operations.probes.surface import create_probe_routes
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.pipelines.api import create_api as pipelines_api
@@ -180,6 +183,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         create_key_pages(lambda: current().database),
         create_runtime_api(lambda: current().analysis, gate),
         *create_completeness_routes(lambda: current().analysis),
+        *create_trend_routes(lambda: current().analysis),
         analysis_pages(lambda: current().analysis, lambda: current().engine, gate),
         tools_api(inspector),
         tools_pages(inspector),
@@ -219,6 +223,8 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_result_import_routes(lambda: current().backfills, lambda: current().engine),
         *create_alert_routes(lambda: current().alerts, lambda: current().engine),
         operations_pages(current),
+        *create_overview_routes(current),
+        *create_probe_routes(lambda: current().probes),
     ):
         app.include_router(router)
     register_tools(app.state.shell)

@@ -292,6 +292,7 @@ def list_addresses(served: Served) -> list[str]:
         f"/ui/apps/{first['apps']['app_id']}/runs",
         f"/ui/apps/{first['apps']['app_id']}/source",
         f"/ui/apps/{first['apps']['app_id']}/versions",
+        f"/ui/apps/{first['apps']['app_id']}/measurements",
         "/ui/apps/generate",
         "/ui/app-runs",
         "/ui/pipelines/new",
@@ -311,6 +312,8 @@ def list_addresses(served: Served) -> list[str]:
         "/ui/services",
         "/ui/jobs",
         f"/ui/jobs/{first['jobs']['job_id']}",
+        "/ui/operations",
+        "/ui/probes",
         "/ui/system",
         "/ui/integrity",
     ]

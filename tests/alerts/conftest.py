@@ -22,6 +22,7 @@ from referee.foundation.jobs import JobEngine
 from referee.foundation.outgoing import OutgoingGuard
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
+from referee.operations.probes import PROBE_VALUES
 from referee.pipelines.watching import CELL_VALUES
 from referee.traces.watching import SPAN_VALUES
 
@@ -34,6 +35,7 @@ SOURCES = {
         CELL_VALUES,
         DECISION_VALUES,
         BACKFILL_VALUES,
+        PROBE_VALUES,
         *OWN_SOURCES,
     )
 }

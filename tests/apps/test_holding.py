@@ -109,6 +109,28 @@ async def test_only_one_holder_has_the_turn(room: AppsRoom, project_id: UUID, wr
     assert order == ["first is done", "second has the turn"]
 
 
+async def test_turn_that_was_never_given_back_is_the_holders_own(
+    room: AppsRoom, project_id: UUID, write_app: WriteApp
+) -> None:
+    source = await read_source(room, project_id, write_app())
+    order: list[str] = []
+    async with hold_app(room, source, holder="a") as first, hold_app(room, source, holder="b") as second:
+        async with (
+            room.database.transaction() as session
+        ):  # as when the database is away at the end of a turn
+            await session.execute(
+                text("UPDATE app_leases SET has_turn = true WHERE lease_id = :lease"),
+                {"lease": first.lease_id},
+            )
+        async with asyncio.timeout(20), first.take_turn():
+            waiting = asyncio.create_task(_take_turn(second.take_turn(), order))
+            own = asyncio.create_task(_take_turn(first.take_turn(), order))
+            await first.check()
+            order.append("first is done")
+        await asyncio.gather(waiting, own)
+    assert order[0] == "first is done"
+
+
 async def _take_turn(turn: object, order: list[str]) -> None:
     async with turn:  # type: ignore[attr-defined]  # what take_turn returns
         order.append("second has the turn")

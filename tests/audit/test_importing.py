@@ -8,6 +8,7 @@ import sqlite3
 from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
+from threading import Thread
 from uuid import UUID
 
 import pytest
@@ -17,6 +18,7 @@ from tests.audit.historic import FLAT, ROWS, VERSIONS, build_audit_database, ins
 from referee.audit.importing import AuditImport, import_audits
 from referee.audit.lists import list_trace, read_original
 from referee.audit.queries import verify_chain
+from referee.audit.sources import SourceRow, open_source
 from referee.audit.tables import ImportedAuditRow
 from referee.core.errors import InvalidInput, NotFound
 from referee.foundation.store import Database
@@ -130,6 +132,16 @@ async def test_rows_that_came_since_are_added_to_what_was_imported(
     assert count(done) == (10, 1, 0, 0, 9)
     async with database.reading() as session:
         assert [problem async for problem in verify_chain(session, project_id)] == []
+
+
+def test_rows_may_be_read_in_another_thread_each_time(tmp_path: Path) -> None:
+    rows = open_source(build_audit_database(tmp_path / "audit.db", "v21")).read_rows()
+    read: list[SourceRow | None] = []
+    while not read or read[-1] is not None:
+        thread = Thread(target=lambda: read.append(next(rows, None)))
+        thread.start()
+        thread.join()
+    assert len(read) == 9 + 1
 
 
 async def test_log_of_lines_is_imported_with_the_place_of_what_cannot_be_read(

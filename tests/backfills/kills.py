@@ -25,6 +25,7 @@ from referee.backfills.undoing import undo_run
 
 __all__ = ["KillCount", "digest_file", "run_kills"]
 
+_BEGIN_S = 30.0
 _TABLES = {
     "task_audits": "SELECT * FROM task_audits ORDER BY audit_id",
     "changes": "SELECT * FROM referee_backfill_changes__audit_decisions ORDER BY row_key",
@@ -58,11 +59,7 @@ def run_kills(
     whole_s = time.monotonic() - began
     amid_count = last_seen = 0
     for number in range(kills):
-        process = multiprocessing.get_context("fork").Process(target=work, args=(killed, batch_size))
-        process.start()
-        time.sleep(chance.uniform(0, 2 * whole_s / kills))
-        os.kill(process.pid or 0, signal.SIGKILL)
-        process.join()
+        _kill_once(killed, batch_size, chance.uniform(0, 2 * whole_s / kills), is_early=chance.random() < 0.1)
         run = read_run(killed)
         seen = 0 if run is None else run.counts.seen_count
         amid_count += run is not None and seen > last_seen and run.state is RunState.running
@@ -83,14 +80,31 @@ def run_kills(
     )
 
 
-def work(path: Path, batch_size: int) -> None:
+def _kill_once(path: Path, batch_size: int, after_s: float, *, is_early: bool) -> None:
+    """Kill a process so long after it has begun to work, or after it was made: a busy machine takes long to begin."""
+    context = multiprocessing.get_context("fork")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=work, args=(path, batch_size, lambda: there.send(None)))
+    process.start()
+    there.close()
+    if not is_early:
+        here.poll(_BEGIN_S)
+    time.sleep(after_s)
+    os.kill(process.pid or 0, signal.SIGKILL)
+    process.join()
+    here.close()
+
+
+def work(path: Path, batch_size: int, on_begin: Callable[[], None] = lambda: None) -> None:
     """Start the run or go on with it. What a killed process did."""
     with open_target(str(path)) as target:
         last = Ledger(target).find_run()
         if last is not None and last.state is RunState.finished:
             return
         request = RunRequest(options=RunOptions(batch_size=batch_size))
-        run_backfill(target, start_run(target, create_backfill("audit-decisions"), request))
+        run = start_run(target, create_backfill("audit-decisions"), request)
+        on_begin()
+        run_backfill(target, run)
 
 
 def read_run(path: Path) -> Run | None:

@@ -119,3 +119,22 @@ async def test_run_that_works_shows_its_rows_in_the_list(client: httpx.AsyncClie
     page = (await client.get("/ui/backfills")).text
     assert (await client.get(f"/v1/backfill-runs/{run_id}")).json()["state"] == "running"
     assert "unknown" not in page.lower().split("<tbody", 1)[1].split("</tbody", 1)[0]
+
+
+async def test_another_request_goes_on_with_an_open_run_as_it_says_itself(
+    client: httpx.AsyncClient, audit_file: Path
+) -> None:
+    before = run_sql(str(audit_file), CONTENT)
+    first_id = (await start(client, audit_file, max_failure_share=0, batch_size=50))["backfill_run_id"]
+    stopped = await wait_for(client, first_id, "finished", "failed")
+    assert (stopped["state"], stopped["run"]["max_failure_share"]) == ("failed", 0)
+
+    second_id = (await start(client, audit_file, max_failure_share=0.5, batch_size=70))["backfill_run_id"]
+    done = await wait_for(client, second_id, "finished", "failed")
+
+    assert (done["state"], done["run"]["run_no"]) == ("finished", stopped["run"]["run_no"])
+    assert (done["run"]["max_failure_share"], done["run"]["batch_size"]) == (0.5, 70)
+    assert done["run"]["counts"]["seen_count"] > stopped["run"]["counts"]["seen_count"]
+    assert (await client.post(f"/v1/backfill-runs/{second_id}/undo")).status_code == 202
+    await wait_for(client, second_id, "undone", "failed")
+    assert run_sql(str(audit_file), CONTENT) == before

@@ -290,8 +290,8 @@ async def test_body_of_very_deep_json_is_refused(serve: Serve) -> None:
 
 SHARED = frozenset(
     {
-        "/v1/alert-sources", "/v1/alerts", "/v1/analysis-tools", "/v1/backfills", "/v1/keys", "/v1/services",
-        "/v1/workers",
+        "/v1/alert-sources", "/v1/alerts", "/v1/analysis-tools", "/v1/backfills", "/v1/keys", "/v1/probes",
+        "/v1/services", "/v1/workers",
     }
 )  # fmt: skip
 """Lists of what belongs to the server, not to a project; and each project has keys and alert rules of its own."""

@@ -10,6 +10,7 @@ from referee.videos.dumping import dump
 from referee.videos.outcomes import Outcome
 from referee.videos.service import VideoRequest
 from referee.videos.shapes import (
+    BallTrack,
     Capture,
     Discipline,
     EventName,
@@ -28,6 +29,7 @@ from referee.videos.shapes import (
 )
 
 CLIP = b"\0clip of certain bytes" * 500
+BALL = BallTrack("insufficient_data", "no_ball", "No ball was seen. Film it nearer.", 24, 0, 0.0)
 PROBE = Probe(4.0, 120, 1280, 720, 0, "h264", "yuv420p", "mov", 30.0, False, True, (0.0, 2.0), len(CLIP))
 
 
@@ -55,6 +57,7 @@ def outcome_of(kind: PassKind = PassKind.quick, *, value: float = 31.5) -> Outco
         coverage_share=0.95,
         subject_height_px=420.0,
         warnings=("The camera moves.",),
+        ball=BALL if kind is PassKind.deep else None,
     )  # fmt: skip
     finding = VideoFinding(
         "KNEE_COLLAPSE", MetricCode.front_knee_brace, "The front knee bends", Level.high, False,

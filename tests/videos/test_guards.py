@@ -158,3 +158,23 @@ async def test_verify_sees_rows_that_were_altered_behind_the_triggers(bench: Ben
     assert [(problem.code, "findings" in problem.message) for problem in problems] == [
         ("video.altered", True)
     ]
+
+
+async def test_deep_pass_of_bowling_is_not_done_without_its_ball(bench: Bench) -> None:
+    video = await bench.add(is_deep=True)
+    revision_id = video.revision.revision_id
+    await passes.begin(bench.room, bench.project_id, revision_id)
+    await record_pass(bench.room, bench.project_id, revision_id, PassKind.quick, outcome_of())
+    of = {"id": revision_id}
+    await run_sql(bench, "UPDATE video_revisions SET state = 'deep_running' WHERE revision_id = :id", **of)
+    whole = outcome_of(PassKind.deep)
+    without = replace(whole, measurement=replace(whole.measurement, ball=None))
+    with pytest.raises(Exception, match="nothing is recorded of its ball"):
+        await record_pass(bench.room, bench.project_id, revision_id, PassKind.deep, without)
+    assert await record_pass(bench.room, bench.project_id, revision_id, PassKind.deep, whole) == "done"
+    alter = "UPDATE video_passes SET ball_json = NULL WHERE revision_id = :id AND kind = 'deep'"
+    assert "is not overwritten" in await run_sql(bench, alter, **of)
+    async with bench.room.database.reading() as session:
+        found = await result_queries.find_results(session, revision_id, PassKind.deep)
+    assert found is not None
+    assert found.done.ball == whole.measurement.ball

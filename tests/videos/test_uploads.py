@@ -7,10 +7,12 @@ import hashlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 from tests.answers import CheckedApp
+from tests.s3_server import S3Server
 from tests.videos.recorded import CLIP
 
 from referee.foundation.settings import Settings
@@ -20,11 +22,15 @@ SHA256 = hashlib.sha256(CLIP).hexdigest()
 BODY = {"file_name": "nets.mp4", "size_bytes": len(CLIP), "discipline": "bowling", "player": "Asha"}
 
 
-@pytest.fixture
-async def client(database_settings: Settings) -> AsyncIterator[httpx.AsyncClient]:
-    app = create_web_app(
-        database_settings.model_copy(update={"video_max_bytes": 20_000, "video_quota_bytes": 30_000})
-    )
+@pytest.fixture(params=["folder"])
+async def client(
+    database_settings: Settings, request: pytest.FixtureRequest
+) -> AsyncIterator[httpx.AsyncClient]:
+    settings = database_settings
+    if request.param == "s3":
+        server: S3Server = request.getfixturevalue("s3_server")
+        settings = server.apply(settings, uuid4().hex)
+    app = create_web_app(settings.model_copy(update={"video_max_bytes": 20_000, "video_quota_bytes": 30_000}))
     async with (
         app.router.lifespan_context(app),
         httpx.AsyncClient(
@@ -46,6 +52,7 @@ async def put(client: httpx.AsyncClient, url: str, data: bytes, start: int | Non
     return await client.put(url, content=data, headers=headers)
 
 
+@pytest.mark.parametrize("client", ["folder", "s3"], indirect=True)
 async def test_clip_comes_in_pieces_and_is_taken_over_once(client: httpx.AsyncClient, home: Path) -> None:
     created = await create(client)
     video_id, url = created["video"]["video_id"], created["upload"]["url"]

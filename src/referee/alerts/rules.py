@@ -120,6 +120,8 @@ SHORT_NAMES: Final[Mapping[str, ShortName]] = {
     "invalid_cell_rate": ShortName("cells", "invalid", minimum_count=5),
     "backfill_failures": ShortName("backfill_runs", "failed", Aggregation.sum, minimum_count=0),
     "critical_findings": ShortName("findings", "findings", Aggregation.count, "severity:critical", 0),
+    "probe_failure_rate": ShortName("probes", "failed"),
+    "probe_latency_p95": ShortName("probes", "latency_ms", Aggregation.p95, unit_factor=_MS),
     "cost_usd": ShortName("spans", "cost_usd", Aggregation.sum, minimum_count=0),
 }
 """Words of short conditions."""

@@ -102,7 +102,10 @@ async def _ensure_rules(room: AlertsRoom) -> None:
     while True:
         page = await list_projects(room.database, limit=_PROJECTS_LIMIT, cursor=cursor)
         for project in page.items:
-            await ensure_default_rules(room, project.project_id)
+            if (
+                project.slug != room.settings.probe_project
+            ):  # what probes make is nobody's to be alerted about
+                await ensure_default_rules(room, project.project_id)
         cursor = page.next_cursor
         if cursor is None:
             return

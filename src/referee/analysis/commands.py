@@ -194,6 +194,40 @@ def list_command(
     run_for_project(ctx, project, read)
 
 
+@analysis_app.command("trends")
+def trends_command(
+    ctx: typer.Context,
+    app: Annotated[str, typer.Argument(metavar="APP", help="Id of the app, with or without app_ in front.")],
+    filter_text: Annotated[
+        str, typer.Option("--filter", help="In the filter grammar, such as tool:ab name:*p95*.")
+    ] = "",
+    limit: LimitOption = 20,
+    cursor: CursorOption = None,
+    is_json: JsonOption = False,
+    project: ProjectOption = "default",
+) -> None:
+    """List measurements of an app over its versions; those that its latest version made worse come first."""
+    from referee.analysis.measurement_trends import TREND_FIELDS
+    from referee.core.ids import parse_id
+    from referee.foundation.web.filters import parse_filter
+
+    app_id, where = parse_id(app, "app"), parse_filter(filter_text, TREND_FIELDS)
+
+    async def read(application: AnalysisApplication, project_id: UUID) -> None:
+        from referee.analysis.printing import print_trends
+        from referee.analysis.trend_surface import MeasurementTrendModel, list_trend_page
+
+        async with application.database.reading() as session:
+            page = await list_trend_page(session, project_id, app_id, where=where, cursor=cursor, limit=limit)
+        if is_json:
+            print_page_json(page.map(MeasurementTrendModel.of))
+            return
+        print_trends(make_console(), page.items)
+        print_rest(len(page.items), page.total_count, page.next_cursor)
+
+    run_for_project(ctx, project, read)
+
+
 @analysis_app.command("show")
 def show_command(
     ctx: typer.Context,

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.analysis.tables import AnalysisRow, SubjectRow, ToolRunRow
 from referee.core.own_work import OwnSpan, OwnWork
 from referee.core.vocabulary import Outcome
+from referee.foundation.access import ProjectRow
 from referee.foundation.store import Database
 
 __all__ = ["list_analysis_work"]
@@ -19,12 +20,15 @@ __all__ = ["list_analysis_work"]
 _GOOD = (Outcome.succeeded.value, Outcome.not_applicable.value)
 
 
-async def list_analysis_work(database: Database, after: datetime, limit: int) -> Sequence[OwnWork]:
-    """Return analyses that ended at or after an instant, the earliest first."""
+async def list_analysis_work(
+    database: Database, after: datetime, limit: int, *, left_out_project: str = ""
+) -> Sequence[OwnWork]:
+    """Return analyses that ended at or after an instant, the earliest first, but for those of one project."""
+    left_out = select(ProjectRow.project_id).where(ProjectRow.slug == left_out_project)
     statement = (
         select(AnalysisRow, SubjectRow.name)
         .join(SubjectRow, SubjectRow.subject_id == AnalysisRow.subject_id)
-        .where(AnalysisRow.finished_at >= after)
+        .where(AnalysisRow.finished_at >= after, AnalysisRow.project_id.not_in(left_out))
         .order_by(AnalysisRow.finished_at, AnalysisRow.analysis_id)
         .limit(limit)
     )

@@ -9,12 +9,13 @@ from rich.console import Console, Group
 from rich.table import Table
 from rich.text import Text
 
+from referee.analysis.measurement_trends import MeasurementTrend, show_value
 from referee.analysis.views import Analysis, Finding, ToolRun
 from referee.core.ids import format_id
 from referee.core.vocabulary import Severity
 from referee.foundation.web.formats import show_text
 
-__all__ = ["print_analyses", "print_analysis", "print_findings", "render_ledger"]
+__all__ = ["print_analyses", "print_analysis", "print_findings", "print_trends", "render_ledger"]
 
 _STATUS_STYLES: Final = {
     "succeeded": "green",
@@ -149,3 +150,27 @@ def _duration(run: ToolRun) -> str:
     if run.cached_from_tool_run_id is not None:
         return "cached"
     return "" if run.duration_ms is None else f"{run.duration_ms / 1000:.1f} s"
+
+
+def print_trends(console: Console, trends: Sequence[MeasurementTrend]) -> None:
+    """Print measurements of an app over its versions."""
+    if not trends:
+        console.print("Nothing was measured twice yet. Analyse the app again, with tools that measure.")
+        return
+    table = Table("Measurement", "Latest version", "Shift", "Values", "Versions")
+    for trend in trends:
+        shift = ""
+        if trend.shift is not None:
+            low, point, high = (trend.shift.low, trend.shift.point, trend.shift.high)
+            shift = (
+                f"{show_value(point, '+')} {trend.unit} ({show_value(low, '+')} to {show_value(high, '+')})"
+            )
+        cells = (
+            show_text(trend.key),
+            trend.verdict,
+            shift,
+            f"{len(trend.latest):,} after {len(trend.earlier):,}",
+            f"{trend.versions_count:,}",
+        )
+        table.add_row(*map(Text, cells))
+    console.print(table)

@@ -61,6 +61,8 @@ class AnalysisRequest:
     idempotency_key: str | None = None
     traceparent: str | None = None
     """W3C trace context that the analysis belongs to; None: it begins a trace of its own."""
+    is_probe: bool = False
+    """Whether Referee asks itself: then it is not counted among the creations that people wait for."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -103,6 +103,13 @@ class AnalysisRow(Base):
         Index("ix_analyses__project_id_sequence", "project_id", "sequence"),
         Index("ix_analyses__subject_id_sequence", "subject_id", "sequence"),
         Index("ix_analyses__state", "state", postgresql_where=text("state IN ('queued', 'running')")),
+        Index(
+            "ix_analyses__project_id_finished_at",
+            "project_id",
+            "finished_at",
+            postgresql_where=text("finished_at IS NOT NULL"),
+        ),
+        Index("ix_analyses__project_id_created_at", "project_id", "created_at"),
     )
 
     analysis_id: Mapped[UUID] = mapped_column(primary_key=True)

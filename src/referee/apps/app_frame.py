@@ -29,6 +29,7 @@ _TABS: Final = {
     "runs": "Runs",
     "source": "Source",
     "versions": "Versions",
+    "measurements": "Measurements",
     "generation": "Generation",
 }
 """Last part of the address → label."""

@@ -84,6 +84,8 @@ class HeldApp:
         self.lease_id = lease_id
         self.running: RunningApp = run.to_running_app()
         self._lost = asyncio.Event()
+        self._own_turn = asyncio.Lock()
+        """Among the tools of this holder, which the database cannot tell apart."""
         self._answered_s: float | None = None
 
     @property
@@ -136,16 +138,19 @@ class HeldApp:
     @asynccontextmanager
     async def take_turn(self) -> AsyncIterator[None]:
         """Be the only one that sends requests to the app, waiting for others to end theirs first."""
-        while not await self._try_turn():
-            if self.is_lost:
-                raise AppFailed(
-                    FailureKind.host_lost, "The lease on the app was lost.", app_run_id=self.run.app_run_id
-                )
-            await asyncio.sleep(_LOOK_S)
-        try:
-            yield
-        finally:
-            await asyncio.shield(self._give_turn_back())
+        async with self._own_turn:
+            while not await self._try_turn():
+                if self.is_lost:
+                    raise AppFailed(
+                        FailureKind.host_lost,
+                        "The lease on the app was lost.",
+                        app_run_id=self.run.app_run_id,
+                    )
+                await asyncio.sleep(_LOOK_S)
+            try:
+                yield
+            finally:
+                await asyncio.shield(self._give_turn_back())
 
     async def _try_turn(self) -> bool:
         rival = AppLeaseRow.__table__.alias("rival")
@@ -156,7 +161,12 @@ class HeldApp:
                     update(AppLeaseRow)
                     .where(
                         AppLeaseRow.lease_id == self.lease_id,
-                        ~exists().where(rival.c.app_run_id == self.run.app_run_id, rival.c.has_turn),
+                        # Our own turn may still stand, where the database was away when it was given back.
+                        ~exists().where(
+                            rival.c.app_run_id == self.run.app_run_id,
+                            rival.c.has_turn,
+                            rival.c.lease_id != self.lease_id,
+                        ),
                     )
                     .values(has_turn=True)
                     .returning(AppLeaseRow.lease_id)

@@ -19,6 +19,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
+from pydantic import SecretStr
 from sqlalchemy import func, or_, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -159,12 +160,15 @@ def _host_environment(settings: Settings, environment: Mapping[str, str]) -> dic
     needed = {
         name: getattr(settings, name)
         for name in type(settings).model_fields
-        if name in ("home", "tools_dir", "log_format", "log_level") or name.startswith(("app_", "database_"))
+        if name in ("home", "tools_dir", "log_format", "log_level")
+        or name.startswith(("app_", "artifacts_", "database_"))
     }
     kept = {name: value for name, value in environment.items() if not name.startswith("REFEREE_")}
     method = environment.get("REFEREE_SANDBOX_METHOD")
     if method:
         kept["REFEREE_SANDBOX_METHOD"] = method
     return kept | {
-        f"REFEREE_{name.upper()}": str(value) for name, value in needed.items() if value is not None
+        f"REFEREE_{name.upper()}": value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+        for name, value in needed.items()
+        if value is not None
     }

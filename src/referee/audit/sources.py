@@ -78,7 +78,8 @@ def open_source(path: Path) -> AuditSource:
 
 def _connect(path: Path) -> sqlite3.Connection:
     uri = f"file:{quote(str(path.resolve()))}?mode=ro"
-    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S)
+    # A batch may be read in another thread than the one before; never in two at a time.
+    connection = sqlite3.connect(uri, uri=True, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
     connection.text_factory = bytes  # texts are kept as they are, also those that are no UTF-8
     return connection
 

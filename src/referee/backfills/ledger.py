@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import uuid4
@@ -190,8 +190,21 @@ class Ledger:
         )  # fmt: skip
         return self.get_run(last + 1)
 
-    def take_over(self, run: Run, *, is_forced: bool = False) -> Run:
+    def take_over(
+        self,
+        run: Run,
+        *,
+        is_forced: bool = False,
+        options: RunOptions | None = None,
+        run_id: str | None = None,
+    ) -> Run:
         """Make this process the owner of a run that is to go on. In a transaction.
+
+        Args:
+            run: It has not ended.
+            is_forced: Whether it is taken from a process that is surely gone.
+            options: How it goes on; None: as before.
+            run_id: What it is known by from now on; None: as before.
 
         Raises:
             Conflict: Another process works on it.
@@ -210,6 +223,10 @@ class Ledger:
             _now(),
             run.run_no,
         )
+        if options is not None:
+            self.wish(run.run_no, options=asdict(options))
+        if run_id is not None:
+            self._target.execute(f"UPDATE {RUNS} SET run_id = ? WHERE run_no = ?", run_id, run.run_no)
         return self.get_run(run.run_no)
 
     def advance(self, run: Run, *, cursor: Any, counts: Counts, running_s: float) -> None:

@@ -114,9 +114,7 @@ def retry_or_run(
     with open_target(database) as target:
         open_run = Ledger(target).find_open_run(backfill.name)
         if open_run is not None:
-            run = resume_run(target, open_run, is_forced=request.is_forced)
-            with target.transaction():
-                Ledger(target).wish(run.run_no, options=options_of(request.options))
+            run = resume_run(target, open_run, is_forced=request.is_forced, options=request.options)
             on_begin(run, None, True)
         else:
             check_shape(backfill, target.find_shape(backfill.table), target.label)
@@ -137,15 +135,6 @@ def retry_or_run(
             )
             on_begin(run, backup, False)
         return run_backfill(target, run, on_progress=on_progress)
-
-
-def options_of(options: RunOptions) -> dict[str, float]:
-    """Return options by name."""
-    return {
-        "batch_size": options.batch_size,
-        "throttle_ms": options.throttle_ms,
-        "max_failure_share": options.max_failure_share,
-    }
 
 
 def _refuse_early(target: Target, backfill: Backfill, scope: Scope, digest: str) -> None:

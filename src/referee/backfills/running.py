@@ -50,7 +50,7 @@ class RunRequest:
 
 
 def start_run(target: Target, backfill: Backfill, request: RunRequest) -> Run:
-    """Record a run, or take the open one of this backfill over.
+    """Record a run, or take the open one of this backfill over: it goes on as this request says, under its id.
 
     Raises:
         Conflict: The schema or the plan is another one, or the open run is worked on.
@@ -58,7 +58,7 @@ def start_run(target: Target, backfill: Backfill, request: RunRequest) -> Run:
     ledger = Ledger(target)
     open_run = ledger.find_open_run(backfill.name)
     if open_run is not None:
-        return resume_run(target, open_run)
+        return resume_run(target, open_run, options=request.options, run_id=request.run_id)
     shape = check_shape(backfill, target.find_shape(backfill.table), target.label)
     if request.scope == "dead_letters" and not ledger.exists():
         raise NotFound(
@@ -84,8 +84,15 @@ def start_run(target: Target, backfill: Backfill, request: RunRequest) -> Run:
         )
 
 
-def resume_run(target: Target, run: Run, *, is_forced: bool = False) -> Run:
-    """Make this process the owner of a run that has not ended.
+def resume_run(
+    target: Target,
+    run: Run,
+    *,
+    is_forced: bool = False,
+    options: RunOptions | None = None,
+    run_id: str | None = None,
+) -> Run:
+    """Make this process the owner of a run that has not ended. Without options and id both stay as they are.
 
     Raises:
         Conflict: It has ended, is being undone, or another process works on it.
@@ -97,7 +104,7 @@ def resume_run(target: Target, run: Run, *, is_forced: bool = False) -> Run:
             "Finish its undo first." if run.state is RunState.undoing else "Start a new run.",
         )
     with target.transaction():
-        return Ledger(target).take_over(run, is_forced=is_forced)
+        return Ledger(target).take_over(run, is_forced=is_forced, options=options, run_id=run_id)
 
 
 def run_backfill(

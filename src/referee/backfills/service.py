@@ -23,11 +23,13 @@ from referee.backfills.registry import create_backfill
 from referee.backfills.room import BackfillsRoom
 from referee.backfills.states import RunState
 from referee.backfills.tables import BackfillRunRow
-from referee.backfills.targets.opening import open_target, resolve_address
+from referee.backfills.targets.opening import is_postgres_address, open_target, resolve_address
+from referee.backfills.targets.pinning import pin_postgres_address
 from referee.backfills.views import BackfillRun
 from referee.core.errors import Conflict, InvalidInput
 from referee.core.ids import new_id
 from referee.foundation.jobs import JobEngine
+from referee.foundation.outgoing import open_guard
 from referee.foundation.web.live import publish
 
 __all__ = [
@@ -90,7 +92,7 @@ async def create_run(
     known = await _find_by_key(room, project_id, request, digest)
     if known is not None:
         return known
-    await asyncio.to_thread(_look, address_of(room, request.database), request, stored)
+    await asyncio.to_thread(_look, room, request, stored)
     async with room.database.transaction() as session:
         run_id = await session.scalar(
             insert(BackfillRunRow)
@@ -136,9 +138,8 @@ async def ask_run(
             f"The run is {run.state}{', and only plans' if run.is_dry else ''}.",
             "Only a run that works or waits can be asked for something.",
         )
-    address = address_of(room, run.database)
     asked = await asyncio.to_thread(
-        lambda: local.ask(address, run.backfill, requested=requested, options=options)
+        lambda: local.ask(address_of(room, run.database), run.backfill, requested=requested, options=options)
     )
     async with room.database.transaction() as session:
         values: dict[str, Any] = {"run_json": local.dump_run(asked)}
@@ -223,8 +224,21 @@ async def undo_run(room: BackfillsRoom, engine: JobEngine, project_id: UUID, run
 
 
 def address_of(room: BackfillsRoom, database: str) -> str:
-    """Return the address behind the word of a run."""
-    return room.database.url if database == OWN_DATABASE else resolve_address(database)
+    """Return the address behind the word of a run. Blocking.
+
+    What stands in a variable is the operator's; an address of PostgreSQL that a person sent passes the guard.
+
+    Raises:
+        InvalidInput: The address cannot be understood, or says too much.
+        Forbidden: It leads where the server may not connect to.
+        Unavailable: The name of its host is not known.
+    """
+    if database == OWN_DATABASE:
+        return room.database.url
+    address = resolve_address(database)
+    if database.startswith(_ENVIRONMENT_PREFIX) or not is_postgres_address(address):
+        return address
+    return pin_postgres_address(address, open_guard(room.settings))
 
 
 async def tell(session: AsyncSession, project_id: UUID, run_id: UUID) -> None:
@@ -313,10 +327,10 @@ async def _describe(room: BackfillsRoom, project_id: UUID, request: ServerRun) -
     }
 
 
-def _look(address: str, request: ServerRun, stored: Mapping[str, Any]) -> None:
+def _look(room: BackfillsRoom, request: ServerRun, stored: Mapping[str, Any]) -> None:
     """Refuse at the door what the job could only fail with."""
     backfill = create_backfill(request.backfill, request.parameters)
-    with open_target(address, is_read_only=True) as target:
+    with open_target(address_of(room, request.database), is_read_only=True) as target:
         plan = make_plan(target, backfill, is_predicting=False)
         if stored["plan"] is not None and not request.is_difference_accepted:
             differences = check_plan(str(stored["plan"]["digest"]), plan)

@@ -76,7 +76,7 @@ async def _work(room: BackfillsRoom, project_id: UUID, run_id: UUID, action: str
     stop, latest = threading.Event(), list[Progress]()
     do = _plan if run.is_dry else _undo if action == "undo" else partial(_run, is_forced=action == "force")
     thread = asyncio.create_task(
-        asyncio.to_thread(do, address_of(room, run.database), run, stop.is_set, latest.append)
+        asyncio.to_thread(lambda: do(address_of(room, run.database), run, stop.is_set, latest.append))
     )
     try:
         while not thread.done():

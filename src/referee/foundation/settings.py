@@ -20,8 +20,10 @@ from pydantic_settings import NoDecode, SettingsConfigDict
 from referee.core.errors import InvalidInput
 from referee.core.hosts import is_loopback_host
 from referee.core.web_addresses import read_web_address
+from referee.foundation.artifact_settings import ArtifactSettings
 from referee.foundation.notification_settings import NotificationSettings
 from referee.foundation.video_settings import VideoSettings
+from referee.foundation.watching_settings import WatchingSettings
 
 __all__ = ["LlmProvider", "Settings", "load_settings"]
 
@@ -63,7 +65,7 @@ class LlmProvider(BaseModel):
     """For metrics that name no model."""
 
 
-class Settings(NotificationSettings, VideoSettings):
+class Settings(ArtifactSettings, NotificationSettings, VideoSettings, WatchingSettings):
     """What can be set, by environment variable ``REFEREE_<NAME>`` or by an argument of the same name."""
 
     model_config = SettingsConfigDict(
@@ -558,6 +560,11 @@ class Settings(NotificationSettings, VideoSettings):
     def artifacts_dir(self) -> Path:
         """Folder of stored bytes, addressed by SHA-256."""
         return self.home / "artifacts"
+
+    @property
+    def artifact_cache_dir(self) -> Path:
+        """Folder of copies of artifacts that lie on S3."""
+        return self.home / "artifact-cache"
 
     @property
     def snapshots_dir(self) -> Path:

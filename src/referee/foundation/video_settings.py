@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 from pydantic_settings import BaseSettings
 
@@ -36,4 +38,21 @@ class VideoSettings(BaseSettings):
         ge=1,
         le=256,
         description="Passes and chunks of clips that one worker analyses at the same time.",
+    )
+    video_wording: Literal["rules", "model"] = Field(
+        default="rules",
+        description="Who words a video's report: rules, or the judge's model, which may only put the rules' sentences "
+        "differently. Those sentences are then sent to the judge's server, never names or notes.",
+    )
+    video_wording_timeout_s: float = Field(
+        default=60.0,
+        ge=1.0,
+        le=600.0,
+        description="Seconds the rewording of one report may take; then the rules' sentences stay.",
+    )
+    video_wording_max_tokens_count: int = Field(
+        default=20_000,
+        ge=1_000,
+        le=1_000_000,
+        description="Tokens, of question and answer together, that the rewording of one report may spend.",
     )

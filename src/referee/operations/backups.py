@@ -3,6 +3,7 @@
 Order makes it whole while others write. The database is dumped first, from one snapshot; whatever a row of that
 snapshot names was stored before its row was committed, so the copy of artifacts and files made afterwards has
 it. Bytes that came later are harmless. ``backup.json`` is written last: a folder without it is no backup.
+Artifacts that lie on S3 are in it as those of a folder are, so a backup can be restored into either.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,15 @@ from typing import Any, Final
 from referee import __version__
 from referee.core.errors import Conflict, IntegrityError, InvalidInput, NotFound, StorageFull
 from referee.foundation.settings import Settings
-from referee.foundation.store import dump_database, restore_backup
+from referee.foundation.store import (
+    ArtifactStore,
+    dump_database,
+    open_artifacts,
+    open_database,
+    record_artifact_place,
+    restore_backup,
+)
+from referee.operations.moving import do_all
 
 __all__ = ["BackupContents", "back_up", "read_backup", "restore_whole"]
 
@@ -29,7 +38,8 @@ MANIFEST: Final = "backup.json"
 DUMP: Final = "database.dump"
 SCHEMA: Final = "referee-backup"
 SCHEMA_VERSION: Final = "1.0"
-_PARTS: Final = ("artifacts", "results", "generated", "advisories")
+_ARTIFACTS: Final = "artifacts"
+_PARTS: Final = (_ARTIFACTS, "results", "generated", "advisories")
 """Folders of the home that hold what cannot be made again; tools, environments and scratch can."""
 _SECRETS: Final = "*.key"
 
@@ -57,10 +67,13 @@ async def back_up(settings: Settings, folder: Path) -> BackupContents:
         Conflict: The folder has something in it, or the server is newer than the pg_dump that comes along.
         IntegrityError: What is stored is damaged; an unfinished folder stays for you to look at.
         StorageFull: There is no room.
+        Unavailable: S3 does not answer.
     """
     target = await asyncio.to_thread(_prepare_folder, settings, folder)
     revision = await dump_database(settings, target / DUMP)
     await asyncio.to_thread(_copy_home, settings, target)
+    if settings.artifacts_url is not None:
+        await _copy_from_s3(open_artifacts(settings), target / _ARTIFACTS)
     return await asyncio.to_thread(_finish, target, version=__version__, revision=revision)
 
 
@@ -72,12 +85,24 @@ async def restore_whole(settings: Settings, folder: Path) -> tuple[BackupContent
     Raises:
         NotFound: The folder is no finished backup.
         IntegrityError: A file of it is not what was backed up; nothing was changed.
-        Conflict: The home has other files, or the database is in use.
+        Conflict: The home or the place on S3 has other files, or the database is in use.
     """
     contents = await asyncio.to_thread(read_backup, folder)
     settings.ensure_home()
-    await asyncio.to_thread(_copy_back, contents, settings)
+    if settings.artifacts_url is not None:
+        store = open_artifacts(settings)
+        await _refuse_others(store, contents)
+        await asyncio.to_thread(_copy_back, contents, settings)
+        await _copy_to_s3(store, contents)
+    else:
+        await asyncio.to_thread(_copy_back, contents, settings)
     replaced = await restore_backup(settings, folder / DUMP)
+    # A backup of an earlier version says nothing of S3: its schema is brought up to date, so that it can.
+    database = await open_database(settings, migrate=settings.artifacts_url is not None)
+    try:
+        await record_artifact_place(database, settings)
+    finally:
+        await database.close()
     return contents, replaced
 
 
@@ -106,7 +131,7 @@ def _prepare_folder(settings: Settings, folder: Path) -> Path:
 
 def _copy_home(settings: Settings, target: Path) -> None:
     """Copy artifacts, result files and secrets, with their digests looked at in ``_finish``. Blocking."""
-    for part in _PARTS:
+    for part in _list_parts(settings):
         for source in _list_files(settings.home / part):
             copied = target / part / source.relative_to(settings.home / part)
             copied.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -134,11 +159,7 @@ def _finish(target: Path, *, version: str, revision: str) -> BackupContents:
         name = path.relative_to(target).as_posix()
         digest = _digest(path)
         if name.startswith("artifacts/") and path.name != digest:
-            raise IntegrityError(
-                "backup.artifact_altered",
-                f"The artifact {path.name} is not what was stored.",
-                "Run `referee verify --repair`, then back up again.",
-            )
+            raise _find_altered(path.name)
         files[name] = {"sha256": digest, "size_bytes": path.stat().st_size}
     document = {
         "schema": SCHEMA,
@@ -204,7 +225,8 @@ def _copy_back(contents: BackupContents, settings: Settings) -> None:
     Raises:
         Conflict: The home has others.
     """
-    for part in _PARTS:
+    parts = _list_parts(settings)
+    for part in parts:
         for path in _list_files(settings.home / part):
             known = contents.files.get(path.relative_to(settings.home).as_posix())
             if known is None or known["sha256"] != _digest(path):
@@ -214,10 +236,10 @@ def _copy_back(contents: BackupContents, settings: Settings) -> None:
                     "Set REFEREE_HOME to a new folder, or move that one away.",
                 )
     for name in contents.files:
-        if name == DUMP:
+        if name == DUMP or name.partition("/")[0] in set(_PARTS) - set(parts):
             continue
         target = settings.home / name
-        if target.is_file() and name.partition("/")[0] in _PARTS:
+        if target.is_file() and name.partition("/")[0] in parts:
             continue  # an earlier try got this far, and it was compared above
         target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
@@ -226,9 +248,85 @@ def _copy_back(contents: BackupContents, settings: Settings) -> None:
             raise _explain(error) from error
         target.chmod(0o440 if name.startswith("artifacts/") else 0o600)
         _sync(target)
-    for part in _PARTS:
+    for part in parts:
         if (settings.home / part).is_dir():
             _sync(settings.home / part)
+
+
+async def _copy_from_s3(store: ArtifactStore, folder: Path) -> None:
+    """Copy all artifacts of a store into a folder, in the folder's own form.
+
+    Raises:
+        IntegrityError: One is not what its name says.
+    """
+
+    async def copy(sha256: str) -> None:
+        target = folder / sha256[:2] / sha256[2:4] / sha256
+        try:
+            target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            with target.open("xb") as file:
+                async for piece in store.stream(sha256):
+                    await asyncio.to_thread(file.write, piece)
+        except NotFound:
+            target.unlink()  # only what no row of the snapshot names goes away while it is copied
+        except IntegrityError as error:
+            raise _find_altered(sha256) from error
+        except OSError as error:
+            raise _explain(error) from error
+
+    async for batch in _gather(store.list_digests()):
+        await do_all(copy, batch)
+
+
+async def _refuse_others(store: ArtifactStore, contents: BackupContents) -> None:
+    """Make sure that a place on S3 has nothing of another installation.
+
+    Raises:
+        Conflict: It has.
+    """
+    known = {name.rpartition("/")[2] for name in contents.files if name.startswith(f"{_ARTIFACTS}/")}
+    async for sha256 in store.list_digests():
+        if sha256 not in known:
+            raise Conflict(
+                "backup.home_not_empty",
+                f"The artifact {sha256} on S3 is not of this backup, and a restore never mixes two installations.",
+                "Set REFEREE_ARTIFACTS_URL to another bucket or prefix.",
+            )
+
+
+async def _copy_to_s3(store: ArtifactStore, contents: BackupContents) -> None:
+    """Store the artifacts of a backup whose files were all compared with its list."""
+
+    async def copy(name: str) -> None:
+        await store.adopt_file(
+            contents.folder / name, str(contents.files[name]["sha256"]), "application/octet-stream"
+        )
+
+    names = [name for name in contents.files if name.startswith(f"{_ARTIFACTS}/")]
+    await do_all(copy, names)
+
+
+async def _gather(digests: AsyncIterator[str]) -> AsyncIterator[list[str]]:
+    batch: list[str] = []
+    async for sha256 in digests:
+        batch.append(sha256)
+        if len(batch) >= 1_000:
+            yield batch
+            batch = []
+    yield batch
+
+
+def _list_parts(settings: Settings) -> tuple[str, ...]:
+    """Return the folders of the home that are backed up: without that of artifacts when they lie on S3."""
+    return _PARTS if settings.artifacts_url is None else tuple(part for part in _PARTS if part != _ARTIFACTS)
+
+
+def _find_altered(sha256: str) -> IntegrityError:
+    return IntegrityError(
+        "backup.artifact_altered",
+        f"The artifact {sha256} is not what was stored.",
+        "Run `referee verify --repair`, then back up again.",
+    )
 
 
 def _list_files(folder: Path) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""``referee up``, ``down``, ``status``, ``worker``, ``verify``, ``upgrade``, ``backup`` and ``restore``."""
+"""``referee up``, ``down``, ``status``, ``worker``, ``verify``, ``upgrade``, ``backup`` and ``restore``; others."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import typer
 
+from referee.operations.overview_commands import operations
 from referee.operations.selftest_commands import selftest
 
 if TYPE_CHECKING:
@@ -61,6 +62,7 @@ def register_operations(app: typer.Typer) -> None:
     app.command("backup")(backup)
     app.command("restore")(restore)
     app.command("selftest")(selftest)
+    app.command("operations")(operations)
 
 
 GARBAGE_THRESHOLDS: Final = (20_000, 20, 20)

@@ -34,9 +34,11 @@ def register_in_shell(shell: Shell, application: GetApplication) -> None:
 
     shell.register_templates("referee.operations")
     shell.navigation.register(
+        NavigationEntry("Operate", "Operations", "/ui/operations", icon="gauge", order=5),
         NavigationEntry(
             "Operate", "Jobs", "/ui/jobs", icon="job", order=10, count=count_active_jobs, key="j"
         ),
+        NavigationEntry("Operate", "Probes", "/ui/probes", icon="activity", order=15),
         NavigationEntry("Operate", "System", "/ui/system", icon="server", order=20, key="s"),
         NavigationEntry("Operate", "Integrity", "/ui/integrity", icon="shield", order=30, key="i"),
     )

@@ -28,7 +28,7 @@ from referee.foundation.settings import Settings
 from referee.foundation.store import Database
 from referee.operations.health import Check, check_health, check_readiness
 
-__all__ = ["Latency", "QueueLoad", "SystemReport", "read_system"]
+__all__ = ["Latency", "QueueLoad", "SystemReport", "read_queues", "read_system"]
 
 _LIBRARIES: Final = ("dbos", "fastapi", "sqlalchemy", "pydantic")
 """Whose versions matter when something behaves in another way than before."""
@@ -90,7 +90,7 @@ async def read_system(settings: Settings, database: Database) -> SystemReport:
     checks = (*await check_health(settings, database), *await check_readiness(database))
     async with database.reading() as session:
         workers = tuple(await list_workers(session))
-        queues = await _read_queues(session)
+        queues = await read_queues(session)
         database_bytes = await session.scalar(text("SELECT pg_database_size(current_database())")) or 0
         postgres = await session.scalar(text("SHOW server_version")) or ""
     disk = shutil.disk_usage(settings.home)
@@ -115,7 +115,8 @@ async def read_system(settings: Settings, database: Database) -> SystemReport:
     )
 
 
-async def _read_queues(session: AsyncSession) -> tuple[QueueLoad, ...]:
+async def read_queues(session: AsyncSession) -> tuple[QueueLoad, ...]:
+    """Return what waits and runs in each queue that has anything."""
     rows = await session.execute(
         select(JobRow.queue, JobRow.state, func.count())
         .where(JobRow.state.in_(ACTIVE_STATES))

@@ -11,14 +11,14 @@ from uuid import UUID
 from sqlalchemy import Date, cast, func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from referee.analysis import count_service_successes
+from referee.analysis import ServiceDay, count_service_successes
 from referee.core.vocabulary import Service
 from referee.foundation.statistics import Interval, compute_share_interval
 from referee.pipelines.planning import CELL_KEY_PREFIX
 from referee.pipelines.states import CellState, PipelineState
 from referee.pipelines.tables import CellRow, PipelineRow
 
-__all__ = ["MAX_DAYS_COUNT", "RATED", "DayCount", "SuccessRates", "read_success_rates"]
+__all__ = ["MAX_DAYS_COUNT", "RATED", "DayCount", "SuccessRates", "read_service_rates", "read_success_rates"]
 
 MAX_DAYS_COUNT: Final = 366
 RATED: Final = (
@@ -88,18 +88,33 @@ async def read_success_rates(
     last = today or datetime.now(UTC).date()
     days = [last - timedelta(days=back) for back in range(days_count - 1, -1, -1)]
     since = datetime(days[0].year, days[0].month, days[0].day, tzinfo=UTC)
+    services = await _count_services(session, project_id, since)
+    counts = {(one.service.value, one.on): DayCount(one.succeeded_count, one.total_count) for one in services}
+    counts |= await _count_cells(session, project_id, since)
+    counts |= await _count_pipelines(session, project_id, since)
+    return SuccessRates(days=days, counts=counts)
+
+
+async def read_service_rates(
+    session: AsyncSession, project_id: UUID, *, since: datetime
+) -> Mapping[str, DayCount]:
+    """Return the successes of each service since an instant, counted as ``read_success_rates`` does."""
+    sums: dict[str, DayCount] = {}
+    for one in await _count_services(session, project_id, since):
+        counted = DayCount(one.succeeded_count, one.total_count)
+        sums[one.service.value] = sums.get(one.service.value, _NONE) + counted
+    return sums
+
+
+async def _count_services(session: AsyncSession, project_id: UUID, since: datetime) -> Sequence[ServiceDay]:
     last_tries = (
         select(CellRow.analysis_id)
         .join(PipelineRow, PipelineRow.pipeline_id == CellRow.pipeline_id)
         .where(PipelineRow.project_id == project_id, CellRow.analysis_id.is_not(None))
     )
-    services = await count_service_successes(
+    return await count_service_successes(
         session, project_id, since=since, retried_prefix=CELL_KEY_PREFIX, last_tries=last_tries
     )
-    counts = {(one.service.value, one.on): DayCount(one.succeeded_count, one.total_count) for one in services}
-    counts |= await _count_cells(session, project_id, since)
-    counts |= await _count_pipelines(session, project_id, since)
-    return SuccessRates(days=days, counts=counts)
 
 
 async def _count_cells(

@@ -39,6 +39,8 @@ _CELLS_AT_ONCE: Final = 128
 _LOOK_S: Final = 0.25
 _DRIVE_TIMEOUT_S: Final = 30 * 86_400.0
 _CELL_TIMEOUT_S: Final = 2 * 86_400.0
+_MAX_ATTEMPTS: Final = 100
+"""Both kinds only wait for other jobs: workers that are lost under them are hardly lost by their doing."""
 
 log = structlog.get_logger("referee.pipelines")
 
@@ -60,8 +62,17 @@ def register_pipeline_workflows(room: PipelinesRoom, engine: JobEngine) -> None:
     async def cell(context: JobContext, arguments: dict[str, JsonValue]) -> dict[str, JsonValue]:
         return await run_cell(room, context, arguments)
 
-    engine.register(DRIVE, drive, queue="pipelines", timeout_s=_DRIVE_TIMEOUT_S, on_end=_end_drive)
-    engine.register(CELL, cell, queue="cells", timeout_s=_CELL_TIMEOUT_S, on_end=end_cell_job)
+    engine.register(
+        DRIVE,
+        drive,
+        queue="pipelines",
+        timeout_s=_DRIVE_TIMEOUT_S,
+        max_attempts=_MAX_ATTEMPTS,
+        on_end=_end_drive,
+    )
+    engine.register(
+        CELL, cell, queue="cells", timeout_s=_CELL_TIMEOUT_S, max_attempts=_MAX_ATTEMPTS, on_end=end_cell_job
+    )
 
 
 async def _drive(

@@ -25,7 +25,7 @@ from referee.traces.ingesting import ingest_otlp
 from referee.traces.room import TracesRoom
 from referee.traces.tables import OwnWorkRow
 
-__all__ = ["keep_own_work"]
+__all__ = ["FIRST_LOOK_BACK", "OVERLAP", "keep_own_work", "render_work"]
 
 WORKS_AT_ONCE: Final = 100
 MAX_ROUNDS: Final = 20
@@ -77,7 +77,7 @@ async def _keep_kind(room: TracesRoom, kind: str, source: WorkSource) -> int:
 
 async def _keep(room: TracesRoom, works: Sequence[OwnWork]) -> None:
     project_id = await _ensure_project(room.database, room.settings.own_traces_project)
-    body = orjson.dumps({"resourceSpans": [one for work in works for one in _render(work)]})
+    body = orjson.dumps({"resourceSpans": [one for work in works for one in render_work(work)]})
     rejection = await ingest_otlp(room, project_id, body, is_json=True)
     if rejection.count:
         _log.warning("own_work.refused", spans_count=rejection.count, reasons=rejection.reasons[:3])
@@ -97,8 +97,8 @@ async def _ensure_project(database: Database, slug: str) -> UUID:
     return made.project_id
 
 
-def _render(work: OwnWork) -> list[dict[str, Any]]:
-    """Return the spans of a piece of work, grouped by who did them."""
+def render_work(work: OwnWork) -> list[dict[str, Any]]:
+    """Return the spans of a piece of work in OTLP's JSON, grouped by who did them."""
     groups: dict[str, list[dict[str, Any]]] = {}
     for span in work.spans:
         groups.setdefault(span.service, []).append(_render_span(work.work_id, span))

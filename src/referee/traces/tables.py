@@ -37,6 +37,7 @@ from referee.foundation.store import Base
 __all__ = [
     "EVENT_TYPES",
     "EventUpdateRow",
+    "OwnWorkExportRow",
     "OwnWorkRow",
     "ResourceRow",
     "RetentionRow",
@@ -285,3 +286,16 @@ class OwnWorkRow(Base):
     """Such as ``analysis``."""
     finished_at: Mapped[datetime]
     """The latest end that was seen."""
+
+
+class OwnWorkExportRow(Base):
+    """Up to where Referee's own work of one kind has been sent to another collector."""
+
+    __tablename__ = "own_work_exports"
+
+    kind: Mapped[str] = mapped_column(primary_key=True)
+    """Such as ``analysis``."""
+    finished_at: Mapped[datetime]
+    """The latest end that was sent."""
+    sent_json: Mapped[dict[str, JsonValue]]
+    """Id → end of what was sent of the last minutes, which are looked at again."""

@@ -23,6 +23,7 @@ from referee.videos.shapes import (
     MotionEvent,
     PassKind,
     Probe,
+    ReleasePoint,
     Report,
     Target,
     VideoFinding,
@@ -66,6 +67,7 @@ def _measure(folder: Path, request: dict[str, Any]) -> None:
         capture,
         [load(MotionEvent, one) for one in request["edited_events"]],
         [load(Target, one) for one in request["targets"]],
+        earlier_releases=[load(ReleasePoint, one) for one in request["earlier_releases"]],
         seed=request["seed"],
     )
     findings = measuring.find_faults(measurement, probe, capture)
@@ -120,7 +122,9 @@ def join_tracks(tracks: Sequence[bytes]) -> bytes:
     if len(tracks) == 1:
         return tracks[0]
     loaded = [np.load(io.BytesIO(track), allow_pickle=False) for track in tracks]
-    joined: dict[str, Any] = {name: np.concatenate([one[name] for one in loaded]) for name in loaded[0].files}
+    # A chunk of an earlier version has no spots of a ball.
+    names = [name for name in loaded[0].files if all(name in one.files for one in loaded)]
+    joined: dict[str, Any] = {name: np.concatenate([one[name] for one in loaded]) for name in names}
     written = io.BytesIO()
     np.savez_compressed(written, **joined)
     return written.getvalue()

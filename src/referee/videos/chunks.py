@@ -18,7 +18,7 @@ from referee.foundation.store import record_artifacts
 from referee.videos import result_queries
 from referee.videos.folders import work_folder
 from referee.videos.queries import get_revision
-from referee.videos.reporting import Reporter, describe_track, original_path, read_probe
+from referee.videos.reporting import Reporter, describe_track, hold_original, read_probe
 from referee.videos.requests import tell
 from referee.videos.room import VideosRoom
 from referee.videos.shapes import (
@@ -103,9 +103,12 @@ async def run_chunk(room: VideosRoom, project_id: UUID, revision_id: UUID, posit
     )  # fmt: skip
     reporter = Reporter(room, revision, 1.0, position=position)
     try:
-        async with work_folder(room.settings, revision_id, f"chunk{position}") as work:
+        async with (
+            hold_original(room, revision) as original,
+            work_folder(room.settings, revision_id, f"chunk{position}") as work,
+        ):
             found = await room.vision.track_chunk(
-                original_path(room, revision),
+                original,
                 clip,
                 chunk,
                 track,

@@ -11,10 +11,12 @@ from uuid import UUID
 
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from referee.videos.consistency import compute_consistency
 from referee.videos.queries import get_video, list_videos
+from referee.videos.releases import MAX_RELEASES_COUNT
 from referee.videos.result_queries import get_best_results
 from referee.videos.room import VideosRoom
-from referee.videos.shapes import Discipline, EventName, Level, MetricCode
+from referee.videos.shapes import Discipline, EventName, Level, MetricCode, ReleaseConsistency, ReleasePoint
 from referee.videos.tables import VideoRow
 from referee.videos.targets import compute_compliance
 from referee.videos.views import Metric, Video, VideoResults
@@ -106,6 +108,8 @@ class PlayerSummary:
     worsened: tuple[str, ...]
     compliance_share: float | None
     """Of the last video with targets."""
+    consistency: ReleaseConsistency | None
+    """Of the release points in bowling, from the side from which most are filmed; None: fewer than three."""
     trend: tuple[TrendPoint, ...]
 
 
@@ -200,6 +204,7 @@ async def summarise_player(
         improved=better,
         worsened=worse,
         compliance_share=compliance,
+        consistency=_compare_releases(read) if player else None,
         trend=trend,
     )
 
@@ -212,6 +217,18 @@ async def _read_player(
         conditions.append(VideoRow.discipline == discipline.value)
     page = await list_videos(session, project_id, conditions=conditions, limit=MAX_TREND_COUNT)
     return [(video, await get_best_results(session, video.revision)) for video in reversed(page.items)]
+
+
+def _compare_releases(read: Sequence[tuple[Video, VideoResults | None]]) -> ReleaseConsistency | None:
+    """Return how much the release points differ among the videos that are filmed alike."""
+    alike: dict[tuple[str, str], list[ReleasePoint]] = {}
+    for video, results in read:
+        ball = None if results is None else results.done.ball
+        if ball is not None and ball.release is not None:
+            capture = video.revision.capture
+            alike.setdefault((capture.camera_view, capture.handedness), []).append(ball.release)
+    most = max(alike.values(), key=len, default=[])
+    return compute_consistency(most[-MAX_RELEASES_COUNT:])
 
 
 def _turns(trend: Sequence[TrendPoint]) -> tuple[tuple[str, ...], tuple[str, ...]]:

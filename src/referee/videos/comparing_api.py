@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from referee.core.ids import parse_id
 from referee.foundation.web.answers import PrincipalParameter
 from referee.foundation.web.openapi_problems import answers_with
+from referee.videos.ball_models import ReleaseConsistencyModel
 from referee.videos.comparing import Comparison, PlayerSummary, compare_videos, summarise_player
 from referee.videos.models import VideoModel
 from referee.videos.room import GetRoom
@@ -98,6 +99,9 @@ class PlayerSummaryModel(_Model):
     improved: list[str] = Field(description="Metrics whose level got lower from the first to the last video.")
     worsened: list[str]
     compliance_share: float | None = Field(description="Of the last video with targets, 0 to 1.")
+    release_consistency: ReleaseConsistencyModel | None = Field(
+        default=None, description="Over three deliveries or more that are filmed alike."
+    )
     trend: list[TrendPointModel] = Field(description="Oldest first.")
 
     @classmethod
@@ -111,6 +115,9 @@ class PlayerSummaryModel(_Model):
             improved=list(summary.improved),
             worsened=list(summary.worsened),
             compliance_share=summary.compliance_share,
+            release_consistency=None
+            if summary.consistency is None
+            else _load(ReleaseConsistencyModel, asdict(summary.consistency)),
             trend=[_load(TrendPointModel, asdict(one)) for one in summary.trend],
         )
 

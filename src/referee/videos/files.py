@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 import re
+from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,7 +23,8 @@ from referee.videos.views import PASS_FILES, Revision, Video, VideoResults
 __all__ = ["EXPORTS", "FILE_NAMES", "VideoFile", "find_revision", "open_file"]
 
 EXPORTS: Final = {"csv": "text/csv", "trc": "text/plain", "json": "application/json"}
-FILE_NAMES: Final = ("original", "clip", *PASS_FILES, "picture-N", *EXPORTS)
+"""Forms of the keypoints."""
+FILE_NAMES: Final = ("original", "clip", *PASS_FILES, "picture-N", *EXPORTS, "ball")
 """``clip`` is the one that every browser plays, or the original until there is one."""
 MAX_FILE_BYTES: Final = 512 * 1024 * 1024
 _PICTURE: Final = re.compile(r"picture-(\d{1,3})")
@@ -28,12 +32,14 @@ _PICTURE: Final = re.compile(r"picture-(\d{1,3})")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VideoFile:
-    """Bytes, or where they lie."""
+    """Bytes, or where they lie as long as they are held."""
 
     media_type: str
     name: str
     data: bytes | None = None
     path: Path | None = None
+    held: AsyncExitStack | None = None
+    """Of ``path``: whoever takes the file closes it after the last byte."""
     sha256: str = ""
 
 
@@ -77,7 +83,7 @@ async def open_file(
         Conflict: The clip has not come.
     """
     if name in ("original", "clip"):
-        return _open_clip(room, video, name)
+        return await _open_clip(room, video, name)
     revision = await find_revision(room, video, number)
     async with room.database.reading() as session:
         results = (
@@ -96,6 +102,10 @@ async def open_file(
     if name in EXPORTS:
         data = await _export(room, revision, results, name)
         return VideoFile(media_type=EXPORTS[name], name=f"{stem}.{name}", data=data)
+    if name == "ball" and results.done.ball is not None:
+        stored = await room.artifacts.read_bytes(results.done.artifacts["results"], max_bytes=MAX_FILE_BYTES)
+        data = await asyncio.to_thread(_write_ball, stored)
+        return VideoFile(media_type="text/csv", name=f"{stem}-ball.csv", data=data)
     match = _PICTURE.fullmatch(name)
     for picture in results.pictures if match else ():
         if match and picture.position == int(match.group(1)):
@@ -110,7 +120,7 @@ async def open_file(
     )
 
 
-def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
+async def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
     if video.original_sha256 is None:
         raise Conflict("video.not_uploaded", "The clip has not come.", "Upload it first.")
     if name == "clip" and video.proxy_sha256 is not None:
@@ -118,12 +128,10 @@ def _open_clip(room: VideosRoom, video: Video, name: str) -> VideoFile:
     else:
         sha256, media_type = video.original_sha256, video.media_type
         ending = Path(video.file_name).suffix.lstrip(".") or "mp4"
-    path = room.artifacts.path_of(sha256)
-    if not path.is_file():
-        raise NotFound("artifact.not_found", f"No artifact has the digest {sha256}.", "Run `referee verify`.")
-    return VideoFile(
-        media_type=media_type, name=f"{_clean(video.title)}.{_clean(ending)}", path=path, sha256=sha256
-    )
+    held = AsyncExitStack()
+    path = await held.enter_async_context(room.artifacts.hold_file(sha256))
+    name = f"{_clean(video.title)}.{_clean(ending)}"
+    return VideoFile(media_type=media_type, name=name, path=path, held=held, sha256=sha256)
 
 
 async def _export(room: VideosRoom, revision: Revision, results: VideoResults, form: str) -> bytes:
@@ -134,6 +142,16 @@ async def _export(room: VideosRoom, revision: Revision, results: VideoResults, f
         (work / "outcome.json").write_bytes(outcome)
         await room.compute(EXPORT, work, {"form": form, "tracks": ["keypoints.npz"]})
         return (work / f"export.{form}").read_bytes()
+
+
+def _write_ball(results: bytes) -> bytes:
+    """Return a line a point of the ball, from the results of its pass; the heading alone when there is none."""
+    points = json.loads(results)["measurement"]["ball"]["points"]
+    lines = ["t_s,x_px,y_px,radius_px"]
+    lines += [
+        f"{one['t_s']:.6f},{one['x_px']:.2f},{one['y_px']:.2f},{one['radius_px']:.2f}" for one in points
+    ]
+    return "".join(f"{line}\r\n" for line in lines).encode()
 
 
 def _clean(text: str) -> str:

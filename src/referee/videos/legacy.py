@@ -26,6 +26,7 @@ from referee.videos.views import Revision, Video, VideoResults
 __all__ = [
     "PREFIX",
     "compute_outcomes",
+    "describe_ball_tracking",
     "describe_job",
     "describe_session",
     "find_goals",
@@ -92,6 +93,7 @@ async def describe_job(session: AsyncSession, video: Video, revision: Revision) 
         "findings": [] if best is None else _describe_findings(best),
         "overall_level": None if best is None else best.done.overall_level,
         "report": None if best is None else _describe_report(best),
+        "ball_tracking": None if deep is None else describe_ball_tracking(deep),
         "pdf_url": None if best is None else _file(base, "pdf", revision, best),
         "stream_url": f"{base}/clip" if video.original_sha256 is not None else None,
         "coach_goals": goals,
@@ -179,6 +181,7 @@ def _describe_pass(name: str, results: VideoResults | None, base: str, revision:
                 else 0.0,
             },
             "metrics": dict(results.done.legacy_scores),
+            **({} if results.done.ball is None else {"ball_tracking": describe_ball_tracking(results)}),
             "measured": {
                 one.code: {"value": one.value, "unit": one.unit, "low": one.low, "high": one.high}
                 for one in results.metrics
@@ -187,6 +190,28 @@ def _describe_pass(name: str, results: VideoResults | None, base: str, revision:
         f"{name}_findings": _describe_findings(results),
         f"{name}_report": _describe_report(results),
         f"{name}_results_url": _file(base, "results", revision, results),
+    }
+
+
+def describe_ball_tracking(results: VideoResults) -> dict[str, Any] | None:
+    """Return the ball of a pass; a consistency is there only over several deliveries, never 100 for want of them."""
+    ball = results.done.ball
+    if ball is None:
+        return None
+    found = ball.consistency
+    return {
+        "status": ball.status,
+        "reason": ball.reason or None,
+        "detection_rate_percent": round(100 * ball.coverage_share, 1),
+        "total_frames": ball.frames_expected_count,
+        "frames_with_ball": ball.frames_tracked_count,
+        "ball_color": ball.colour or None,
+        "release_point": None if ball.release is None else dump(ball.release),
+        "bounce_point": None if ball.bounce is None else dump(ball.bounce),
+        "speed_px_per_s": ball.speed_px_s,
+        "speed_m_per_s": ball.speed_m_s,
+        "release_consistency": None if found is None else found.score,
+        "deliveries_count": None if found is None else found.deliveries_count,
     }
 
 

@@ -9,7 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
-from referee.core.errors import Conflict
+from referee.core.errors import Conflict, NotFound
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.web.answers import CursorParameter, IdempotencyKey, LimitParameter, PrincipalParameter
 from referee.foundation.web.openapi_problems import answers_with
@@ -17,9 +17,9 @@ from referee.videos import legacy, queries, service
 from referee.videos.api import GetEngine, read_video
 from referee.videos.comparing import compare_videos
 from referee.videos.comparing_api import ComparisonModel
-from referee.videos.result_queries import get_best_results
+from referee.videos.result_queries import find_results, get_best_results
 from referee.videos.room import GetRoom, VideosRoom
-from referee.videos.shapes import CameraView, Capture, Discipline
+from referee.videos.shapes import CameraView, Capture, Discipline, PassKind, Pitch
 from referee.videos.tables import VideoRevisionRow, VideoRow
 
 __all__ = ["create_legacy_api"]
@@ -102,6 +102,48 @@ class CompleteModel(_Model):
     """Says that a clip was sent."""
 
     session_id: UUID
+
+
+class CornerModel(_Model):
+    """A place in the picture, pixels."""
+
+    x: float = Field(gt=-1e5, lt=1e5, allow_inf_nan=False)
+    y: float = Field(gt=-1e5, lt=1e5, allow_inf_nan=False)
+
+
+class PitchCalibrationModel(_Model):
+    """Four corners of the pitch: top left, top right, bottom left, bottom right, and the lengths between them."""
+
+    corners: list[CornerModel] = Field(min_length=4, max_length=4)
+    across_m: float = Field(
+        default=3.05, gt=0, le=200, allow_inf_nan=False, description="First to second, metres."
+    )
+    down_m: float = Field(
+        default=20.12, gt=0, le=200, allow_inf_nan=False, description="First to third, metres."
+    )
+
+    @property
+    def value(self) -> Pitch:
+        """The pitch it describes."""
+        a, b, c, d = ((one.x, one.y) for one in self.corners)
+        return Pitch((a, b, c, d), self.across_m, self.down_m)
+
+
+class BallTrackingModel(BaseModel):
+    """The ball of a delivery."""
+
+    status: Literal["measured", "insufficient_data"]
+    reason: str | None
+    detection_rate_percent: float
+    total_frames: int = Field(description="On which the ball is to be seen.")
+    frames_with_ball: int
+    ball_color: str | None
+    release_point: dict[str, Any] | None
+    bounce_point: dict[str, Any] | None
+    speed_px_per_s: float | None
+    speed_m_per_s: float | None
+    release_consistency: float | None = Field(description="Over three deliveries or more, else none.")
+    deliveries_count: int | None
 
 
 class JobRequestModel(_Model):
@@ -240,6 +282,17 @@ def _add_sessions(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         video = await service.complete_upload(room(), engine(), principal.project_id, body.session_id)
         return await _read_job(room(), principal.project_id, video.revision.revision_id)
 
+    @router.post("/sessions/{coaching_session_id}/pitch-calibration")
+    async def calibrate_pitch(
+        coaching_session_id: SessionId, body: PitchCalibrationModel, principal: PrincipalParameter
+    ) -> PitchCalibrationModel:
+        """Keep four corners of the pitch in the picture. The next job has speeds in metres."""
+        principal.require("write")
+        await service.update_video(
+            room(), principal.project_id, coaching_session_id, changes={"pitch": body.value}
+        )
+        return body
+
     @router.get("/videos/{coaching_session_id}/stream-url", responses=answers_with(409))
     async def get_stream_url(coaching_session_id: SessionId, principal: PrincipalParameter) -> StreamModel:
         """Return where the clip plays from. It takes ranges."""
@@ -294,6 +347,23 @@ def _add_jobs(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
             revision = await queries.get_revision(session, principal.project_id, analysis_job_id)
         await service.retry(room(), engine(), principal.project_id, revision.video_id)
         return await _read_job(room(), principal.project_id, analysis_job_id)
+
+    @router.get("/analysis-jobs/{analysis_job_id}/ball-tracking", responses=answers_with(404))
+    async def get_ball_tracking(
+        analysis_job_id: AnalysisJobId, principal: PrincipalParameter
+    ) -> BallTrackingModel:
+        """Return the ball of a bowling job's deep pass, or why it could not be followed."""
+        async with room().database.reading() as session:
+            revision = await queries.get_revision(session, principal.project_id, analysis_job_id)
+            results = await find_results(session, revision.revision_id, PassKind.deep)
+        described = None if results is None else legacy.describe_ball_tracking(results)
+        if described is None:
+            raise NotFound(
+                "video.ball_not_found",
+                "The job has no ball: it is followed in the deep pass of bowling.",
+                "Wait until the deep pass is finished, or ask for one.",
+            )
+        return BallTrackingModel(**described)
 
     @router.post("/analysis-jobs/{analysis_job_id}/export-pdf", responses=answers_with(409))
     async def export_analysis_pdf(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import AsyncExitStack
 from pathlib import Path as FilePath
 from typing import Annotated, Final
 
@@ -74,14 +75,20 @@ def create_media_api(room: GetRoom) -> APIRouter:
 
 
 class ClipResponse(FileResponse):
-    """A file that is sent in ranges; a range that it has not is as if none was asked for.
+    """A file that is sent in ranges and let go afterwards; a range that it has not is as if none was asked for.
 
     Source:
         RFC 9110, section 14.2: a server may ignore the Range header.
     """
 
+    held: AsyncExitStack | None = None
+
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it."""
+        """Send it, and let it go."""
+        async with self.held or AsyncExitStack():
+            await self._send(scope, receive, send)
+
+    async def _send(self, scope: Scope, receive: Receive, send: Send) -> None:
         asked = Headers(scope=scope).get("range")
         if asked is not None and not self._has(asked):
             kept = [pair for pair in scope["headers"] if pair[0].lower() != b"range"]
@@ -105,13 +112,15 @@ def answer_file(file: VideoFile) -> Response:
     if file.sha256:
         headers["ETag"] = f'"{file.sha256}"'
     if file.path is not None:
-        return ClipResponse(
+        clip = ClipResponse(
             file.path,
             media_type=file.media_type,
             filename=file.name,
             content_disposition_type="inline",
             headers=headers,
         )
+        clip.held = file.held
+        return clip
     is_shown = file.media_type in ("image/jpeg", "application/pdf", "application/gzip")
     headers["Content-Disposition"] = f'{"inline" if is_shown else "attachment"}; filename="{file.name}"'
     return Response(file.data or b"", media_type=file.media_type, headers=headers)

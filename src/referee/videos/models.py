@@ -8,6 +8,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from referee.videos.ball_models import BallModel, PitchModel
 from referee.videos.shapes import (
     CameraView,
     Capture,
@@ -125,15 +126,18 @@ class VideoChangeModel(_Model):
     camera_view: CameraView | None = None
     capture_fps: float | None = Field(default=None, gt=0, le=10_000, allow_inf_nan=False)
     athlete: AthleteModel | None = None
+    pitch: PitchModel | None = None
 
     @property
     def changes(self) -> dict[str, Any]:
-        """What was sent; capture_fps and athlete can be set to nothing."""
+        """What was sent; capture_fps, athlete and pitch can be set to nothing."""
         sent = self.model_dump(exclude_unset=True)
-        nullable = {"capture_fps", "athlete"}
+        nullable = {"capture_fps", "athlete", "pitch"}
         changes = {name: value for name, value in sent.items() if value is not None or name in nullable}
         if self.athlete is not None:
             changes["athlete"] = self.athlete.values
+        if self.pitch is not None:
+            changes["pitch"] = self.pitch.value
         return changes
 
 
@@ -260,6 +264,7 @@ class VideoModel(_Model):
     camera_view: CameraView
     capture_fps: float | None
     athlete: AthleteModel | None
+    pitch: PitchModel | None = None
     file_name: str
     media_type: str
     size_bytes: int
@@ -292,6 +297,7 @@ class VideoModel(_Model):
             athlete=None
             if athlete is None
             else AthleteModel(t_s=athlete[0], x_px=athlete[1], y_px=athlete[2]),
+            pitch=None if video.pitch is None else PitchModel.of(video.pitch),
             file_name=video.file_name,
             media_type=video.media_type,
             size_bytes=video.size_bytes,
@@ -551,6 +557,7 @@ class ResultsModel(_Model):
     findings: list[VideoFindingModel]
     report: VideoReportModel | None
     compliance: ComplianceModel
+    ball: BallModel | None = Field(default=None, description="Of the deep pass of bowling.")
     legacy_scores: dict[str, float | None] = Field(description="The five of the earlier system, 0 to 1.")
     facts: dict[str, Any] = Field(description="Frames, missing seconds, warnings, provenance.")
     files: dict[str, str] = Field(description="Addresses of the pass's artifacts.")
@@ -575,6 +582,7 @@ class ResultsModel(_Model):
             findings=[VideoFindingModel.of(one) for one in results.findings],
             report=None if done.report is None else VideoReportModel.of(done.report),
             compliance=ComplianceModel.of(compliance),
+            ball=None if done.ball is None else BallModel.of(done.ball),
             legacy_scores=dict(done.legacy_scores),
             facts=dict(done.facts),
             files={name: f"{base}/{name}{query}" for name in PASS_FILES},

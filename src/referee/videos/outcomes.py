@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 from uuid import UUID
@@ -18,7 +18,8 @@ from referee.videos.computing import DRAW, MEASURE
 from referee.videos.dumping import dump, load
 from referee.videos.folders import work_folder
 from referee.videos.queries import get_revision, get_video
-from referee.videos.reporting import original_path, read_probe
+from referee.videos.releases import list_releases
+from referee.videos.reporting import hold_original, read_probe
 from referee.videos.requests import tell
 from referee.videos.room import VideosRoom
 from referee.videos.shapes import (
@@ -32,6 +33,7 @@ from referee.videos.shapes import (
 from referee.videos.states import ChunkState
 from referee.videos.tables import VideoRevisionRow
 from referee.videos.views import Revision
+from referee.videos.wording import reword
 
 __all__ = ["Outcome", "compute_pass"]
 
@@ -65,6 +67,7 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         video = await get_video(session, project_id, revision.video_id)
         stored = (await result_queries.list_passes(session, revision_id)).get(kind)
         stretches = await result_queries.list_stretches(session, revision_id)
+        earlier = await list_releases(session, video, revision.capture) if kind is PassKind.deep else ()
     await _set_stage(room, revision, "AGGREGATING")
     if stored is not None and "keypoints" in stored.artifacts:
         digests, facts = [stored.artifacts["keypoints"]], dict(stored.facts)
@@ -83,6 +86,7 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
             "capture": dump(revision.capture),
             "edited_events": [dump(one) for one in revision.edited_events],
             "targets": [dump(one) for one in revision.targets],
+            "earlier_releases": [dump(one) for one in earlier],
             # One seed a clip: the same keypoints give the same intervals.
             "seed": int((revision.original_sha256 or "0")[:8], 16),
         }
@@ -90,6 +94,9 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         outcome = json.loads((work / "outcome.json").read_text("utf-8"))
         measurement = load(Measurement, outcome["measurement"])
         findings = tuple(load(VideoFinding, one) for one in outcome["findings"])
+        report, wording = await reword(room.settings, load(Report, outcome["report"]), findings)
+        outcome["report"] = dump(report)
+        (work / "outcome.json").write_text(json.dumps(outcome, allow_nan=False), "utf-8")
         pictures = await _cut_pictures(room, revision, measurement, findings, tracks, work)
         for index, (_, _, jpeg) in enumerate(pictures):
             (work / f"picture{index}.jpg").write_bytes(jpeg)
@@ -113,14 +120,16 @@ async def compute_pass(room: VideosRoom, project_id: UUID, revision_id: UUID, ki
         "capture": inputs["capture"],
         "edited_events": inputs["edited_events"],
         "targets": inputs["targets"],
+        "earlier_releases": inputs["earlier_releases"],
         **outcome,
+        "wording": None if wording is None else asdict(wording),
         "missing_segments": facts.get("missing_segments", []),
         "provenance": facts.get("provenance", {}),
     }
     return Outcome(
         measurement=measurement,
         findings=findings,
-        report=load(Report, outcome["report"]),
+        report=report,
         files={
             "keypoints": files["keypoints.npz"],
             "overlay": files["overlay.json.gz"],
@@ -156,9 +165,8 @@ async def _cut_pictures(
     if not times_s:
         return ()
     try:
-        cut = await room.vision.cut_pictures(
-            original_path(room, revision), sorted(times_s), tracks, work=work
-        )
+        async with hold_original(room, revision) as original:
+            cut = await room.vision.cut_pictures(original, sorted(times_s), tracks, work=work)
     except VideoRefused as refused:
         _logger.warning("video.pictures_refused", revision_id=str(revision.revision_id), code=refused.code)
         return ()

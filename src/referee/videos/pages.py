@@ -30,6 +30,7 @@ from referee.videos.shapes import (
     MetricCode,
     MotionEvent,
     PassKind,
+    Pitch,
     Target,
 )
 from referee.videos.states import NoteKind
@@ -186,7 +187,8 @@ def _add_acting(router: APIRouter, room: GetRoom, engine: GetEngine) -> None:
         return await render_page(
             request,
             "videos/shared_link.html",
-            {"video": video, "url": url},
+            # The whole address: what is copied is sent to somebody else.
+            {"video": video, "url": f"{str(request.base_url).rstrip('/')}{url}"},
             title="A link to the video",
             breadcrumb=(CRUMB, Crumb(video.title, f"/ui/videos/{video_id}")),
         )
@@ -349,7 +351,7 @@ async def _show_player(
         goals = await targets.find_targets(session, project_id, player, chosen or Discipline.batting)
     charts = [
         render_interval_chart(
-            f"{_words(code)}{f' ({points[0].unit})' if points[0].unit else ''} over videos, 95 % interval",
+            f"{_words(code).capitalize()} ({unit}) over videos, 95 % interval",
             [
                 Estimate(
                     f"{point.at:%Y-%m-%d} {point.title}",
@@ -365,6 +367,8 @@ async def _show_player(
         )
         for code in MetricCode
         if (points := [point for point in summary.trend if point.code == code.value])
+        # A metric that no video measures has nothing to draw; its reasons stand on the videos.
+        if (unit := next((point.unit for point in points if point.value is not None), ""))
     ]
     context = {
         "summary": summary,
@@ -461,6 +465,8 @@ def _read_details(form: dict[str, str]) -> dict[str, Any]:
             changes[name] = _read_word(words, form[name]).value
     if "capture_fps" in form:
         changes["capture_fps"] = _read_number(form["capture_fps"]) if form["capture_fps"].strip() else None
+    if "pitch" in form:
+        changes["pitch"] = _read_pitch(form["pitch"], form.get("across_m", ""), form.get("down_m", ""))
     if "athlete" in form:
         changes["athlete"] = _read_click(form["athlete"])
     return changes
@@ -476,6 +482,20 @@ def _read_click(text: str) -> tuple[float, float, float] | None:
         )
     t_s, x_px, y_px = map(_read_number, parts)
     return t_s, x_px, y_px
+
+
+def _read_pitch(text: str, across: str, down: str) -> Pitch | None:
+    parts = [_read_number(part) for part in text.replace(",", " ").split()]
+    if not parts:
+        return None
+    if len(parts) != 8:
+        raise InvalidInput(
+            "video.pitch_invalid",
+            f"Four corners are eight numbers, and {len(parts)} were given.",
+            "Click on top left, top right, bottom left and bottom right.",
+        )
+    a, b, c, d = zip(parts[::2], parts[1::2], strict=True)
+    return Pitch((a, b, c, d), _read_number(across), _read_number(down))
 
 
 def _read_number(text: str) -> float:

@@ -19,7 +19,7 @@ from referee.videos import result_queries
 from referee.videos.dumping import dump
 from referee.videos.folders import work_folder
 from referee.videos.queries import get_revision, get_video
-from referee.videos.reporting import QUICK_SHARE, Reporter, describe_track, original_path, read_probe
+from referee.videos.reporting import QUICK_SHARE, Reporter, describe_track, hold_original, read_probe
 from referee.videos.requests import tell
 from referee.videos.room import VideosRoom
 from referee.videos.shapes import (
@@ -68,7 +68,8 @@ async def probe(room: VideosRoom, project_id: UUID, revision_id: UUID) -> dict[s
         video = await get_video(session, project_id, revision.video_id)
     if video.probe is None:
         try:
-            found = await room.vision.probe(original_path(room, revision))
+            async with hold_original(room, revision) as original:
+                found = await room.vision.probe(original)
         except VideoRefused as refused:
             raise await _refuse(room, revision, refused) from refused
         async with room.database.transaction() as session:
@@ -114,10 +115,13 @@ async def run_quick(room: VideosRoom, project_id: UUID, revision_id: UUID) -> st
         return known.artifacts["keypoints"]
     clip = await read_probe(room, revision)
     reporter = Reporter(room, revision, 1.0 if not revision.is_deep else QUICK_SHARE)
-    async with work_folder(room.settings, revision_id, "quick") as work:
+    async with (
+        hold_original(room, revision) as original,
+        work_folder(room.settings, revision_id, "quick") as work,
+    ):
         try:
             track = await room.vision.track_quick(
-                original_path(room, revision), clip, revision.capture, work=work, on_progress=reporter.report
+                original, clip, revision.capture, work=work, on_progress=reporter.report
             )
         except VideoRefused as refused:
             raise await _refuse(room, revision, refused) from refused

@@ -33,10 +33,12 @@ async def list_people(
         raise TooManyRequests(
             "video.people_busy", "Others look for people now.", "Try again in a second.", retry_after_s=1
         )
-    async with _SLOTS, work_folder(room.settings, video.video_id, f"people{int(t_s * 1000)}") as work:
+    async with (
+        _SLOTS,
+        room.artifacts.hold_file(video.original_sha256) as original,
+        work_folder(room.settings, video.video_id, f"people{int(t_s * 1000)}") as work,
+    ):
         try:
-            return await room.vision.list_people(
-                room.artifacts.path_of(video.original_sha256), t_s, work=work
-            )
+            return await room.vision.list_people(original, t_s, work=work)
         except VideoRefused as refused:
             raise InvalidInput("video.refused", refused.reason, refusal=refused.code) from refused

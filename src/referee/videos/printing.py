@@ -11,6 +11,7 @@ from rich.table import Table
 from referee.core.ids import format_id
 from referee.core.pages import Page
 from referee.foundation.web.formats import format_instant, format_number, format_share, show_text
+from referee.videos.ball_models import BallModel
 from referee.videos.models import MetricModel, VideoFindingModel, VideoModel, VideoReportModel
 from referee.videos.views import Metric, Video, VideoResults
 
@@ -68,6 +69,9 @@ def print_video(console: Console, video: Video, results: VideoResults | None) ->
         )
         console.print(_text(finding.message))
     if results.done.report is not None:
+        for part in results.done.report.sections:
+            if part.title == "Ball":
+                console.print(f"\nball: {_text(' '.join(part.paragraphs))}")
         console.print(f"\n{_text(results.done.report.text)}")
 
 
@@ -82,6 +86,9 @@ def dump_video(video: Video, results: VideoResults | None) -> str:
             "metrics": [MetricModel.of(one).model_dump(mode="json") for one in results.metrics],
             "findings": [VideoFindingModel.of(one).model_dump(mode="json") for one in results.findings],
             "report": None if report is None else VideoReportModel.of(report).model_dump(mode="json"),
+            "ball": None
+            if results.done.ball is None
+            else BallModel.of(results.done.ball).model_dump(mode="json"),
             "facts": dict(results.done.facts),
         }
     return json.dumps(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any, Final
 from uuid import UUID
 
 import structlog
 from prometheus_client import Counter
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, null, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -186,6 +186,7 @@ async def _write(
                 "detection_share": outcome.measurement.detection_share,
                 "subject_height_px": outcome.measurement.subject_height_px,
             },
+            ball_json=_describe_ball(outcome.measurement) or null(),
             verified_at=func.clock_timestamp(),
             finished_at=func.clock_timestamp(),
             **{f"{name}_sha256": artifact.sha256 for name, artifact in stored.items()},
@@ -249,6 +250,14 @@ async def _write_rows(
     ):
         if rows:
             await session.execute(insert(table), rows)
+
+
+def _describe_ball(measurement: Measurement) -> dict[str, Any] | None:
+    """Return what a row says of the ball; its points, one a frame, stand in the results."""
+    if measurement.ball is None:
+        return None
+    dumped: dict[str, Any] = dump(replace(measurement.ball, points=()))
+    return dumped
 
 
 def _describe_metric(metric: Measured | NotMeasurable) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,7 +21,7 @@ from referee.videos.shapes import (
 from referee.videos.tables import VideoChunkRow, VideoRevisionRow
 from referee.videos.views import Revision
 
-__all__ = ["QUICK_SHARE", "Reporter", "describe_track", "original_path", "read_probe"]
+__all__ = ["QUICK_SHARE", "Reporter", "describe_track", "hold_original", "read_probe"]
 
 BEAT_S: Final = 0.5
 """Time between two writes of progress."""
@@ -43,10 +44,10 @@ async def read_probe(room: VideosRoom, revision: Revision) -> Probe:
     return video.probe
 
 
-def original_path(room: VideosRoom, revision: Revision) -> Path:
-    """Return where the clip of a revision lies."""
+def hold_original(room: VideosRoom, revision: Revision) -> AbstractAsyncContextManager[Path]:
+    """Give the clip of a revision as a file of this machine, while the context lasts."""
     assert revision.original_sha256 is not None  # noqa: S101 - the database lets no other one run
-    return room.artifacts.path_of(revision.original_sha256)
+    return room.artifacts.hold_file(revision.original_sha256)
 
 
 def describe_track(track: Track) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from referee.core.ids import new_id
 from referee.foundation.web.live import publish
 from referee.videos.dumping import dump
 from referee.videos.room import VideosRoom
-from referee.videos.shapes import Capture, MotionEvent, VideoState
+from referee.videos.shapes import Capture, MotionEvent, Pitch, VideoState
 from referee.videos.tables import VideoRevisionRow, VideoRow
 from referee.videos.views import Video
 
@@ -38,6 +38,8 @@ __all__ = [
 MAX_TITLE_CHARS: Final = 200
 MAX_NOTES_CHARS: Final = 10_000
 MAX_FPS: Final = 10_000.0
+MIN_PITCH_PX2: Final = 50.0
+"""Twice the area of any three of its corners: less is a line."""
 _QUOTA_LOCK: Final = 0x76696465  # "vide"
 
 
@@ -87,6 +89,7 @@ async def insert_video(
             camera_view=capture.camera_view.value,
             capture_fps=capture.capture_fps,
             athlete_json=None if capture.athlete is None else list(capture.athlete),
+            pitch_json=None if capture.pitch is None else dump(capture.pitch),
             file_name=words["file_name"],
             media_type=request.media_type,
             size_bytes=request.size_bytes,
@@ -146,6 +149,9 @@ def check_size(room: VideosRoom, size_bytes: int) -> None:
 def describe_request(request: VideoRequest) -> dict[str, Any]:
     """Return the words of a request, checked and the way they are kept."""
     check_capture(request.capture)
+    captured = dump(request.capture)
+    if captured["pitch"] is None:  # as requests were before there was one: their digests are kept
+        del captured["pitch"]
     file_name = " ".join(Path(request.file_name).name.split()) or "clip"
     title = " ".join(request.title.split()) or file_name[:MAX_TITLE_CHARS]
     player = " ".join(request.player.split())
@@ -157,7 +163,7 @@ def describe_request(request: VideoRequest) -> dict[str, Any]:
         "notes": request.notes,
         "size_bytes": request.size_bytes,
         "is_deep": request.is_deep,
-        "capture": dump(request.capture),
+        "capture": captured,
     }
 
 
@@ -197,6 +203,30 @@ def check_capture(capture: Capture) -> None:
     if capture.athlete is not None and not all(0 <= one < 1e6 for one in capture.athlete):
         raise InvalidInput(
             "video.athlete_invalid", "The click is not on the clip.", "Give seconds, x and y, none below 0."
+        )
+    if capture.pitch is not None:
+        _check_pitch(capture.pitch)
+
+
+def _check_pitch(pitch: Pitch) -> None:
+    """Refuse points that span no rectangle seen from somewhere, and lengths that no pitch has."""
+    (a, b), (c, d), (e, f), (g, h) = pitch.points_px
+    ring = [(a, b), (c, d), (g, h), (e, f)]
+    turns = []
+    for index, (x, y) in enumerate(ring):
+        (next_x, next_y), (last_x, last_y) = ring[(index + 1) % 4], ring[(index + 2) % 4]
+        turns.append((next_x - x) * (last_y - next_y) - (next_y - y) * (last_x - next_x))
+    is_convex = min(turns) > MIN_PITCH_PX2 or max(turns) < -MIN_PITCH_PX2
+    are_places = all(-1e5 < one < 1e5 for point in ring for one in point)
+    if (
+        not are_places
+        or not is_convex
+        or not all(0.1 <= one <= 200 for one in (pitch.across_m, pitch.down_m))
+    ):
+        raise InvalidInput(
+            "video.pitch_invalid",
+            "The four points are not the corners of a rectangle that is seen from somewhere, or its sides no lengths.",
+            "Give top left, top right, bottom left and bottom right, apart from each other, and sides in metres.",
         )
 
 

@@ -11,6 +11,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from referee.core.errors import NotFound
 from referee.videos.dumping import load
 from referee.videos.shapes import (
+    BallTrack,
     Evidence,
     Level,
     MetricCode,
@@ -173,6 +174,7 @@ def _view_pass(row: VideoPassRow) -> Pass:
         findings_count=row.findings_count,
         legacy_scores=load(dict[str, float | None], row.legacy_scores_json or {}),
         facts=row.facts_json or {},
+        ball=None if row.ball_json is None else load(BallTrack, row.ball_json),
         finished_at=row.finished_at,
     )
 

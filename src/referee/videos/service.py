@@ -209,6 +209,9 @@ async def update_video(
     if "athlete" in values:
         athlete = values.pop("athlete")
         values["athlete_json"] = None if athlete is None else list(athlete)
+    if "pitch" in values:
+        pitch = values.pop("pitch")
+        values["pitch_json"] = None if pitch is None else dump(pitch)
     async with room.database.transaction() as session:
         video = await get_video(session, project_id, video_id)
         check_capture(
@@ -216,6 +219,7 @@ async def update_video(
                 video.capture,
                 capture_fps=values.get("capture_fps", video.capture_fps),
                 athlete=changes.get("athlete", video.athlete),
+                pitch=changes.get("pitch", video.pitch),
             )
         )
         if values:

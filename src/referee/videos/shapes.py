@@ -14,6 +14,8 @@ from typing import Final, Literal
 __all__ = [
     "KEYPOINTS_SCHEMA",
     "LANDMARKS",
+    "BallPoint",
+    "BallTrack",
     "CameraView",
     "Capture",
     "Chunk",
@@ -28,7 +30,10 @@ __all__ = [
     "MotionEvent",
     "NotMeasurable",
     "PassKind",
+    "Pitch",
     "Probe",
+    "ReleaseConsistency",
+    "ReleasePoint",
     "Report",
     "ReportSection",
     "Segment",
@@ -45,6 +50,9 @@ KEYPOINTS_SCHEMA: Final = "referee.video.keypoints/1"
 ``frame`` int32 (n), number in decoding order of the whole clip; ``t_s`` float64 (n); ``xy`` float32 (n, 33, 2);
 ``confidence`` float32 (n, 33), min(visibility, presence), 0 where nobody was found; ``world`` float32 (n, 33, 3),
 metres from the mid-hip; ``presence`` float32 (n), of a person; ``is_corrupt`` bool (n), as the decoder flagged it.
+
+In the deep pass of bowling also ``ball`` float32 (n, 28, 6), spots that may be a ball, by colour and then the best
+first: x, y, radius in pixels, roundness, colour (0 red, 1 pink, 2 white), score; score 0 where there is none.
 """
 
 LANDMARKS: Final = (
@@ -172,10 +180,25 @@ class Probe:
 
 
 @dataclass(frozen=True, slots=True)
+class Pitch:
+    """Where a rectangle of known size on the ground is seen: what turns pixels into metres.
+
+    ``points_px`` are its corners in the picture: top left, top right, bottom left, bottom right. ``across_m`` is the
+    length from the first to the second, ``down_m`` from the first to the third: a pitch is 20.12 m from stumps to
+    stumps and 3.05 m wide.
+    """
+
+    points_px: tuple[tuple[float, float], tuple[float, float], tuple[float, float], tuple[float, float]]
+    across_m: float
+    down_m: float
+
+
+@dataclass(frozen=True, slots=True)
 class Capture:
     """What the coach says about a clip. ``capture_fps`` above the clip's own rate means slow motion.
 
-    ``athlete`` is a click (t_s, x_px, y_px) on the person meant, None to choose by score.
+    ``athlete`` is a click (t_s, x_px, y_px) on the person meant, None to choose by score. ``pitch``: None without a
+    scale, so speeds of the ball stay in pixels.
     """
 
     discipline: Discipline
@@ -183,6 +206,7 @@ class Capture:
     camera_view: CameraView = CameraView.side
     capture_fps: float | None = None
     athlete: tuple[float, float, float] | None = None
+    pitch: Pitch | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -276,8 +300,81 @@ class NotMeasurable:
 
 
 @dataclass(frozen=True, slots=True)
+class BallPoint:
+    """The ball on one frame, pixels of the upright picture."""
+
+    t_s: float
+    x_px: float
+    y_px: float
+    radius_px: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleasePoint:
+    """Where the ball leaves the hand, from the front ankle, in shares of the athlete's height.
+
+    ``across_share``: the way of the ball where the camera looks from the side, else to the right of the picture;
+    ``height_share``: up.
+    """
+
+    t_s: float
+    frame: int
+    x_px: float
+    y_px: float
+    across_share: float
+    height_share: float
+
+
+@dataclass(frozen=True, slots=True)
+class ReleaseConsistency:
+    """How much the release points of several deliveries differ.
+
+    ``score`` is 100 less the variances across and up, both in (percent of height)², never below 0; ``low`` and
+    ``high`` are its 95 % interval. ``across_percent`` and ``height_percent``: standard deviations.
+    """
+
+    score: float
+    low: float
+    high: float
+    deliveries_count: int
+    across_percent: float
+    height_percent: float
+
+
+@dataclass(frozen=True, slots=True)
+class BallTrack:
+    """The ball of a delivery, or why it could not be followed.
+
+    Frames are expected from the release until the ball leaves the picture, for 0.4 s at least. ``speed_px_s`` is the
+    mean from release to bounce or end, real seconds, with the spread of single steps. ``speed_m_s`` has a 95 %
+    interval and needs the coach's pitch; without one ``speed_reason`` says why. ``consistency`` needs three deliveries.
+    """
+
+    status: Literal["measured", "insufficient_data"]
+    reason_code: str
+    reason: str
+    frames_expected_count: int
+    frames_tracked_count: int
+    coverage_share: float
+    colour: str = ""
+    points: tuple[BallPoint, ...] = ()
+    release: ReleasePoint | None = None
+    bounce: BallPoint | None = None
+    speed_px_s: float | None = None
+    speed_spread_px_s: float | None = None
+    speed_m_s: float | None = None
+    speed_low_m_s: float | None = None
+    speed_high_m_s: float | None = None
+    speed_reason: str = ""
+    consistency: ReleaseConsistency | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Measurement:
-    """Everything computed from the keypoints of a pass. ``legacy_scores``: the five of the earlier system, 0 to 1."""
+    """Everything computed from the keypoints of a pass.
+
+    ``legacy_scores``: the five of the earlier system, 0 to 1. ``ball``: of the deep pass of bowling, else None.
+    """
 
     kind: PassKind
     events: tuple[MotionEvent, ...]
@@ -287,6 +384,7 @@ class Measurement:
     coverage_share: float
     subject_height_px: float | None
     warnings: tuple[str, ...] = ()
+    ball: BallTrack | None = None
 
 
 @dataclass(frozen=True, slots=True)

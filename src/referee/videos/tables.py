@@ -82,6 +82,8 @@ class VideoRow(Base):
     capture_fps: Mapped[float | None]
     athlete_json: Mapped[list[JsonValue] | None]
     """A click on the person meant: seconds, x and y in pixels; NULL: chosen by score."""
+    pitch_json: Mapped[dict[str, JsonValue] | None]
+    """Four points of the pitch with their distances; NULL: the ball's speed stays in pixels."""
     file_name: Mapped[str]
     media_type: Mapped[str]
     size_bytes: Mapped[int] = mapped_column(BigInteger)
@@ -169,6 +171,10 @@ class VideoPassRow(Base):
             " AND verified_at IS NOT NULL AND finished_at IS NOT NULL)",
             name="done_whole",
         ),
+        CheckConstraint(
+            "ball_json IS NULL OR ball_json ->> 'status' IN ('measured', 'insufficient_data')",
+            name="ball_known",
+        ),
     )
 
     revision_id: Mapped[UUID] = mapped_column(
@@ -189,6 +195,8 @@ class VideoPassRow(Base):
     legacy_scores_json: Mapped[dict[str, JsonValue] | None]
     facts_json: Mapped[dict[str, JsonValue] | None]
     """Frames decoded, corrupt and with a person, seconds that are missing, warnings, provenance."""
+    ball_json: Mapped[dict[str, JsonValue] | None]
+    """Of the deep pass of bowling, without which it is not done; its points stand in the results."""
     verified_at: Mapped[datetime | None]
     """When all its artifacts were read again, before the transaction that finished it."""
     created_at: Mapped[datetime] = mapped_column(server_default=func.now())

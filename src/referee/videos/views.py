@@ -9,12 +9,14 @@ from typing import Any
 from uuid import UUID
 
 from referee.videos.shapes import (
+    BallTrack,
     CameraView,
     Capture,
     Discipline,
     Handedness,
     MotionEvent,
     PassKind,
+    Pitch,
     Probe,
     Report,
     Target,
@@ -100,6 +102,7 @@ class Video:
     camera_view: CameraView
     capture_fps: float | None
     athlete: tuple[float, float, float] | None
+    pitch: Pitch | None
     file_name: str
     media_type: str
     size_bytes: int
@@ -124,7 +127,9 @@ class Video:
     @property
     def capture(self) -> Capture:
         """What the coach says about the clip."""
-        return Capture(self.discipline, self.handedness, self.camera_view, self.capture_fps, self.athlete)
+        return Capture(
+            self.discipline, self.handedness, self.camera_view, self.capture_fps, self.athlete, self.pitch
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,6 +146,8 @@ class Pass:
     findings_count: int | None
     legacy_scores: Mapping[str, float | None]
     facts: Mapping[str, Any]
+    ball: BallTrack | None = None
+    """Without its points; None: of another discipline, or of the quick pass."""
     finished_at: datetime | None
 
 

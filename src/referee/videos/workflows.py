@@ -194,11 +194,12 @@ async def _make_proxy(room: VideosRoom, project_id: UUID, video_id: UUID) -> Non
         video = await get_video(session, project_id, video_id)
     if video.proxy_state is ProxyState.done or video.probe is None or video.original_sha256 is None:
         return
-    async with work_folder(room.settings, video_id, "proxy") as work:
+    async with (
+        room.artifacts.hold_file(video.original_sha256) as original,
+        work_folder(room.settings, video_id, "proxy") as work,
+    ):
         try:
-            path = await room.vision.make_proxy(
-                room.artifacts.path_of(video.original_sha256), video.probe, work=work
-            )
+            path = await room.vision.make_proxy(original, video.probe, work=work)
         except VideoRefused as refused:
             async with room.database.transaction() as session:
                 await _store_proxy(session, project_id, video_id, reason=refused.reason)

@@ -49,6 +49,7 @@ from referee.foundation.outgoing import open_guard
 from referee.foundation.settings import Settings
 from referee.foundation.store import open_artifacts, open_database
 from referee.foundation.web import LiveHub, create_shell
+from referee.operations.probes import ProbesRoom
 from referee.pipelines import PipelinesRoom
 from referee.tools.contract import RawOutput, ToolPlan
 from referee.tools.install import ToolInstaller
@@ -213,6 +214,14 @@ async def open_job_application(settings: Settings, limits: AnalyzerLimits) -> As
             sources={},
             guard=open_guard(settings),
             sealer=open_sealer(settings.home),
+        ),
+        probes=ProbesRoom(
+            settings=settings,
+            database=database,
+            artifacts=artifacts,
+            engine=engine,
+            traces=open_traces(settings, database),
+            analysis=room,
         ),
     )
     await engine.stop()

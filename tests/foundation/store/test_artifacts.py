@@ -1,4 +1,4 @@
-"""Artifacts: stored once, durable, and found out when they are not what they were."""
+"""Artifacts in a folder: what only this form has; what both have is in ``test_artifact_forms.py``."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from referee.core.errors import IntegrityError, InvalidInput, NotFound, PayloadTooLarge, StorageFull
+from referee.core.errors import InvalidInput, StorageFull
 from referee.foundation.metrics import render_metrics
-from referee.foundation.store.artifacts import Artifact, FolderArtifacts
+from referee.foundation.store.artifacts import FolderArtifacts
 
 WRITER = """
 import asyncio, sys
@@ -35,25 +35,6 @@ def damage(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
-async def test_stored_bytes_come_back(store: FolderArtifacts) -> None:
-    data = os.urandom(3_000_001)
-    artifact = await store.put_bytes(data, "application/octet-stream")
-    assert artifact == Artifact(hashlib.sha256(data).hexdigest(), 3_000_001, "application/octet-stream")
-    assert await store.read_bytes(artifact.sha256) == data
-    pieces = [piece async for piece in store.stream(artifact.sha256)]
-    assert [len(piece) for piece in pieces] == [1 << 20, 1 << 20, 3_000_001 - (2 << 20)]
-    assert b"".join(pieces) == data
-    assert await store.check(artifact.sha256, size_bytes=3_000_001) is None
-
-
-async def test_empty_artifact_is_one_too(store: FolderArtifacts) -> None:
-    artifact = await store.put_bytes(b"", "text/plain")
-    assert artifact.size_bytes == 0
-    assert await store.read_bytes(artifact.sha256) == b""
-    assert [piece async for piece in store.stream(artifact.sha256)] == []
-    assert await store.check(artifact.sha256) is None
-
-
 async def test_file_is_copied_and_kept_read_only(store: FolderArtifacts, tmp_path: Path) -> None:
     source = tmp_path / "source"
     source.write_bytes(b"x" * 2_500_000)
@@ -72,15 +53,16 @@ async def test_file_is_adopted_without_a_copy_and_kept_read_only(
     source.write_bytes(b"seen as it came")
     sha256 = hashlib.sha256(b"seen as it came").hexdigest()
     artifact = await store.adopt_file(source, sha256, "text/plain")
-    assert (artifact.sha256, artifact.size_bytes) == (sha256, 15)
     kept = store.path_of(sha256)
     assert kept.samefile(source)
     assert kept.stat().st_mode & 0o777 == 0o440
     assert await store.adopt_file(source, sha256, "text/plain") == artifact
-    source.unlink()
-    assert await store.read_bytes(sha256) == b"seen as it came"
-    with pytest.raises(NotFound):
-        await store.adopt_file(source, sha256, "text/plain")
+
+
+async def test_file_is_held_where_it_lies(store: FolderArtifacts) -> None:
+    sha256 = (await store.put_bytes(b"held", "text/plain")).sha256
+    async with store.hold_file(sha256) as path:
+        assert path == store.path_of(sha256)
 
 
 async def test_fifty_writers_of_the_same_bytes_make_one_file(store: FolderArtifacts, tmp_path: Path) -> None:
@@ -100,64 +82,12 @@ async def test_writers_in_several_processes_make_one_file(store: FolderArtifacts
     assert files == [store.path_of(digests.pop())]
 
 
-async def test_damage_is_found_and_named(store: FolderArtifacts) -> None:
-    altered, cut, missing = [
-        (await store.put_bytes(os.urandom(2_000_000), "text/plain")).sha256 for _ in range(3)
-    ]
-    damage(store.path_of(altered), b"y" * 2_000_000)
-    damage(store.path_of(cut), store.path_of(cut).read_bytes()[:1000])
-    store.path_of(missing).unlink()
-    assert (
-        await store.check(altered)
-        == f"The artifact {altered} is altered: its 2000000 bytes have another digest."
-    )
-    assert await store.check(cut, size_bytes=2_000_000) == (
-        f"The artifact {cut} is cut: 1000 of 2000000 bytes are there."
-    )
-    assert await store.check(missing) == f"The artifact {missing} is missing."
-
-
-async def test_damaged_bytes_are_never_handed_out_as_whole(store: FolderArtifacts) -> None:
-    sha256 = (await store.put_bytes(b"z" * 2_000_000, "text/plain")).sha256
-    damage(store.path_of(sha256), b"z" * 1_999_999)
-    with pytest.raises(IntegrityError):
-        await store.read_bytes(sha256)
-    received = bytearray()
-    with pytest.raises(IntegrityError):
-        async for piece in store.stream(sha256):
-            received += piece
-    assert len(received) < 1_999_999
-
-
-async def test_storing_the_true_bytes_again_heals_a_damaged_artifact(store: FolderArtifacts) -> None:
+async def test_healed_artifact_is_read_only_again(store: FolderArtifacts) -> None:
     sha256 = (await store.put_bytes(b"true", "text/plain")).sha256
     damage(store.path_of(sha256), b"false")
     await store.put_bytes(b"true", "text/plain")
     assert await store.check(sha256) is None
     assert store.path_of(sha256).stat().st_mode & 0o777 == 0o440
-
-
-async def test_unknown_digest_is_not_found_and_no_digest_is_invalid(store: FolderArtifacts) -> None:
-    with pytest.raises(NotFound):
-        await store.read_bytes("0" * 64)
-    with pytest.raises(NotFound):
-        [piece async for piece in store.stream("0" * 64)]
-    for text in ("../../etc/passwd", "A" * 64, "", "0" * 63):
-        with pytest.raises(InvalidInput):
-            await store.read_bytes(text)
-
-
-async def test_more_bytes_than_asked_for_are_refused(store: FolderArtifacts) -> None:
-    sha256 = (await store.put_bytes(b"12345", "text/plain")).sha256
-    with pytest.raises(PayloadTooLarge):
-        await store.read_bytes(sha256, max_bytes=4)
-    assert await store.read_bytes(sha256, max_bytes=5) == b"12345"
-
-
-async def test_file_that_cannot_be_read_is_not_found(store: FolderArtifacts, tmp_path: Path) -> None:
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(NotFound):
-            await store.put_file(path, "text/plain")
 
 
 async def test_full_disk_stores_nothing_and_leaves_nothing(tiny_disk: Path) -> None:

@@ -12,7 +12,7 @@ from typing import Final
 from referee.backfills.targets.target import Target
 from referee.core.errors import InvalidInput
 
-__all__ = ["open_target", "resolve_address"]
+__all__ = ["is_postgres_address", "open_target", "resolve_address"]
 
 _ADDRESS: Final = re.compile(r"postgres(?:ql)?(?:\+\w+)?://", re.IGNORECASE)
 _ENVIRONMENT: Final = re.compile(r"env:([A-Z][A-Z0-9_]{0,80})")
@@ -34,7 +34,7 @@ def open_target(database: str, *, is_read_only: bool = False) -> Iterator[Target
     """
     address = resolve_address(database)
     target: Target
-    if _ADDRESS.match(address):
+    if is_postgres_address(address):
         from referee.backfills.targets.postgres import PostgresTarget  # noqa: PLC0415 - a file needs no driver
 
         target = PostgresTarget(_ADDRESS.sub("postgresql://", address), is_read_only=is_read_only)
@@ -46,6 +46,11 @@ def open_target(database: str, *, is_read_only: bool = False) -> Iterator[Target
         yield target
     finally:
         target.close()
+
+
+def is_postgres_address(address: str) -> bool:
+    """Whether it is one of a PostgreSQL database, and not a file's."""
+    return _ADDRESS.match(address) is not None
 
 
 def resolve_address(database: str) -> str:

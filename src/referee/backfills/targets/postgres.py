@@ -367,7 +367,7 @@ def _describe(conninfo: str) -> str:
         parts = conninfo_to_dict(conninfo)
     except psycopg.Error:
         return "the database"
-    host = re.sub(r"[^\w.:/\[\]-]", "", str(parts.get("host") or "localhost"))
+    host = re.sub(r"[^\w.:/\[\]-]", "", str(parts.get("host") or "localhost").split(",")[0])
     return f"postgresql://{host}/{parts.get('dbname') or parts.get('user') or ''}"
 
 

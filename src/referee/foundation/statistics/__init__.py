@@ -27,6 +27,12 @@ if TYPE_CHECKING:
         estimate_by_chao,
         estimate_by_jackknife,
     )
+    from referee.foundation.statistics.changes import (
+        ChangePoint,
+        compute_group_shift,
+        compute_rank_sum_p,
+        find_change_points,
+    )
     from referee.foundation.statistics.comparison import (
         Comparison,
         ModelSummary,
@@ -113,6 +119,7 @@ __all__ = [
     "BestSetStatistic",
     "BinaryAgreement",
     "CaptureEstimate",
+    "ChangePoint",
     "Comparison",
     "Confusion",
     "DetectableDifference",
@@ -141,6 +148,7 @@ __all__ = [
     "compute_dominance",
     "compute_flip_rate",
     "compute_front",
+    "compute_group_shift",
     "compute_mcnemar_p",
     "compute_mean_bounds",
     "compute_mean_interval",
@@ -151,6 +159,7 @@ __all__ = [
     "compute_pass_any",
     "compute_pass_rate",
     "compute_power",
+    "compute_rank_sum_p",
     "compute_risk_difference",
     "compute_share_interval",
     "compute_shift",
@@ -163,6 +172,7 @@ __all__ = [
     "estimate_by_chao",
     "estimate_by_jackknife",
     "estimate_spread",
+    "find_change_points",
 ]
 
 __getattr__ = open_door(
@@ -183,6 +193,12 @@ __getattr__ = open_door(
             "CaptureEstimate",
             "estimate_by_chao",
             "estimate_by_jackknife",
+        ),
+        "changes": (
+            "ChangePoint",
+            "compute_group_shift",
+            "compute_rank_sum_p",
+            "find_change_points",
         ),
         "comparison": (
             "Comparison",

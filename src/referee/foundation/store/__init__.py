@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         restore_backup,
         upgrade_database,
     )
+    from referee.foundation.store.places import claim_artifact_place, record_artifact_place
     from referee.foundation.store.rows import copy_rows, decode_cursor, encode_cursor, record_artifacts
     from referee.foundation.store.server import warm_database
     from referee.foundation.store.tables import ArtifactRow, Base
@@ -29,6 +30,7 @@ __all__ = [
     "Base",
     "Database",
     "Upgrade",
+    "claim_artifact_place",
     "copy_rows",
     "current_revision",
     "decode_cursor",
@@ -37,6 +39,7 @@ __all__ = [
     "list_backups",
     "open_artifacts",
     "open_database",
+    "record_artifact_place",
     "record_artifacts",
     "restore_backup",
     "upgrade_database",
@@ -60,6 +63,10 @@ __getattr__ = open_door(
             "open_database",
             "restore_backup",
             "upgrade_database",
+        ),
+        "places": (
+            "claim_artifact_place",
+            "record_artifact_place",
         ),
         "rows": (
             "copy_rows",

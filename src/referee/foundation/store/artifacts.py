@@ -1,8 +1,9 @@
 """Stored bytes, addressed by their SHA-256: kept once, never changed, checked on every read.
 
-The folder form is here; another form needs only the methods of
-``ArtifactStore``. A put that returns means: the bytes and their name are on
-disk, fsynced. Bytes that no row refers to are harmless.
+The folder form is here, the one on S3 in ``s3_artifacts.py``; a further one needs
+only the methods of ``ArtifactStore``. A put that returns means: the bytes and their
+name are on disk, fsynced (on S3: acknowledged by it). Bytes that no row refers to
+are harmless.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import re
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -36,22 +37,23 @@ from referee.foundation.settings import Settings
 
 __all__ = ["Artifact", "ArtifactStore", "FolderArtifacts", "open_artifacts"]
 
-_CHUNK_BYTES = 1 << 20
+PIECE_BYTES = 1 << 20
 """Bytes held in memory at a time."""
 
 _LEFTOVER_AGE_S = 3600.0
 """A temporary file older than this belongs to a process that died: no put takes that long."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_PAIR = re.compile(r"[0-9a-f]{2}")
 _FULL_ERRNOS = (errno.ENOSPC, errno.EDQUOT)
 _UNLINKABLE_ERRNOS = (errno.ENOENT, errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP)
 """Another disk, or one without second names: the file is copied. A missing one is found to be so by that."""
 
-_WRITES = Counter(
+WRITES = Counter(
     "referee_store_artifact_writes_total", "Artifacts put, new or already there.", registry=REGISTRY
 )
-_WRITTEN = Counter("referee_store_artifact_written_bytes_total", "Bytes of new artifacts.", registry=REGISTRY)
-_FAILURES = Counter(
+WRITTEN = Counter("referee_store_artifact_written_bytes_total", "Bytes of new artifacts.", registry=REGISTRY)
+FAILURES = Counter(
     "referee_store_artifact_failures_total", "Artifact operations that failed.", ["reason"], registry=REGISTRY
 )
 
@@ -74,6 +76,7 @@ class ArtifactStore(Protocol):
 
         Raises:
             StorageFull: There is no room; nothing was stored.
+            Unavailable: The store does not answer; nothing was acknowledged. So for everything below.
         """
         ...
 
@@ -131,22 +134,36 @@ class ArtifactStore(Protocol):
         """Read everything again. Returns None or one sentence: missing, cut or altered."""
         ...
 
-    def path_of(self, sha256: str) -> Path:
-        """Return where the bytes of a digest lie as a file, whether or not they are there: to read, never to write.
+    def hold_file(self, sha256: str) -> AbstractAsyncContextManager[Path]:
+        """Give the bytes as a file of this machine while the context lasts: to read, never to write.
+
+        The folder's own file, as it is; from S3 a copy whose digest was checked when it came.
 
         Raises:
             InvalidInput: It is not a SHA-256.
+            NotFound: Nothing is stored under that digest.
+            IntegrityError: The bytes that came have changed.
+            StorageFull: There is no room for a copy.
         """
+        ...
+
+    def list_digests(self) -> AsyncIterator[str]:
+        """Yield the digest of everything that is stored, in any order."""
         ...
 
 
 def open_artifacts(settings: Settings) -> ArtifactStore:
-    """Return the artifact store of these settings.
+    """Return the artifact store of these settings. S3 itself is not asked yet.
 
     Raises:
         InvalidInput: Its folder cannot be written.
     """
     settings.ensure_home()
+    if settings.artifacts_url is not None:
+        # Looked up only here: a library of 15 MB, which nobody with a folder needs.
+        from referee.foundation.store.s3_artifacts import S3Artifacts  # noqa: PLC0415
+
+        return S3Artifacts(settings)
     return FolderArtifacts(settings.artifacts_dir)
 
 
@@ -157,14 +174,14 @@ class FolderArtifacts:
         self._root = root
         self._temporary = root / "tmp"
         self._durable_folders: set[Path] = set()
-        with _explained_errors():
+        with explained_errors():
             root.mkdir(mode=0o700, exist_ok=True)
             self._temporary.mkdir(mode=0o700, exist_ok=True)
             self._sweep_leftovers()
 
     async def put_bytes(self, data: bytes, media_type: str) -> Artifact:
         """Store bytes, unless they are there already."""
-        return await asyncio.to_thread(self._put, _slice(data), media_type)
+        return await asyncio.to_thread(self._put, slice_bytes(data), media_type)
 
     async def put_pieces(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
         """Store bytes that come in pieces, unless they are there already."""
@@ -197,24 +214,33 @@ class FolderArtifacts:
         """Read everything again and say what is wrong, if anything is."""
         return await asyncio.to_thread(self._check, sha256, size_bytes)
 
+    @asynccontextmanager
+    async def hold_file(self, sha256: str) -> AsyncIterator[Path]:
+        """Give the file of a digest, as it is: nobody removes it."""
+        path = self.path_of(sha256)
+        if not await asyncio.to_thread(path.is_file):
+            raise find_nothing(sha256)
+        yield path
+
+    async def list_digests(self) -> AsyncIterator[str]:
+        """Yield the digests of all files that are named for one, folder by folder."""
+        for first in await asyncio.to_thread(_list_names, self._root, _PAIR):
+            for second in await asyncio.to_thread(_list_names, self._root / first, _PAIR):
+                for name in await asyncio.to_thread(_list_names, self._root / first / second, _DIGEST):
+                    yield name
+
     def path_of(self, sha256: str) -> Path:
         """Return where the bytes of a digest lie, whether or not they are there.
 
         Raises:
             InvalidInput: It is not a SHA-256.
         """
-        if not _DIGEST.fullmatch(sha256):
-            raise InvalidInput(
-                "artifact.digest_invalid",
-                f"{sha256[:80]!r} is not a SHA-256.",
-                "Give 64 lower-case hexadecimal digits.",
-            )
-        return self._root / sha256[:2] / sha256[2:4] / sha256
+        return self._root / name_key(sha256)
 
     def _put_file(self, path: Path, media_type: str) -> Artifact:
         try:
             with path.open("rb") as source:
-                return self._put(iter(lambda: source.read(_CHUNK_BYTES), b""), media_type)
+                return self._put(iter(lambda: source.read(PIECE_BYTES), b""), media_type)
         except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
             raise NotFound(
                 "artifact.source_unreadable",
@@ -224,7 +250,7 @@ class FolderArtifacts:
 
     def _adopt(self, path: Path, sha256: str, media_type: str) -> Artifact:
         temporary = self._temporary / f"adopted-{uuid4().hex}"
-        with _explained_errors():
+        with explained_errors():
             try:
                 os.link(path, temporary, follow_symlinks=False)
             except OSError as error:
@@ -237,15 +263,15 @@ class FolderArtifacts:
                 is_new = self._link(temporary, sha256)
             finally:
                 temporary.unlink(missing_ok=True)
-        _WRITES.inc()
+        WRITES.inc()
         if is_new:
-            _WRITTEN.inc(size_bytes)
+            WRITTEN.inc(size_bytes)
         return Artifact(sha256, size_bytes, media_type)
 
     def _put(self, pieces: Iterable[bytes], media_type: str) -> Artifact:
         digest = hashlib.sha256()
         size_bytes = 0
-        with _explained_errors():
+        with explained_errors():
             descriptor, name = tempfile.mkstemp(dir=self._temporary)
             try:
                 with os.fdopen(descriptor, "wb", buffering=0) as file:
@@ -259,9 +285,9 @@ class FolderArtifacts:
             finally:
                 with suppress(FileNotFoundError):
                     os.unlink(name)  # noqa: PTH108 - mkstemp gives a str
-        _WRITES.inc()
+        WRITES.inc()
         if is_new:
-            _WRITTEN.inc(size_bytes)
+            WRITTEN.inc(size_bytes)
         return Artifact(digest.hexdigest(), size_bytes, media_type)
 
     def _link(self, temporary: Path, sha256: str) -> bool:
@@ -297,11 +323,7 @@ class FolderArtifacts:
     def _read(self, sha256: str, max_bytes: int | None) -> bytes:
         path = self.path_of(sha256)
         if max_bytes is not None and path.exists() and path.stat().st_size > max_bytes:
-            raise PayloadTooLarge(
-                "artifact.too_large",
-                f"The artifact {sha256} has more than the {max_bytes} bytes that were asked for.",
-                "Stream it instead.",
-            )
+            raise find_too_large(sha256, max_bytes)
         return b"".join(self._read_pieces(sha256))
 
     def _read_pieces(self, sha256: str) -> Iterator[bytes]:
@@ -310,26 +332,18 @@ class FolderArtifacts:
         try:
             file = path.open("rb")
         except FileNotFoundError as error:
-            _FAILURES.labels("missing").inc()
-            raise NotFound(
-                "artifact.not_found", f"No artifact has the digest {sha256}.", "Run `referee verify`."
-            ) from error
-        with file, _explained_errors():
-            piece = file.read(_CHUNK_BYTES)
+            raise find_nothing(sha256) from error
+        with file, explained_errors():
+            piece = file.read(PIECE_BYTES)
             while piece:
                 digest.update(piece)
-                following = file.read(_CHUNK_BYTES)
+                following = file.read(PIECE_BYTES)
                 if not following and digest.hexdigest() != sha256:
                     break
                 yield piece
                 piece = following
         if digest.hexdigest() != sha256:
-            _FAILURES.labels("altered").inc()
-            raise IntegrityError(
-                "artifact.altered",
-                f"The bytes stored under {sha256} are not the ones that were stored.",
-                "Run `referee verify` to see what depends on them, and restore them from a backup.",
-            )
+            raise find_altered(sha256)
 
     def _check(self, sha256: str, size_bytes: int | None) -> str | None:
         path = self.path_of(sha256)
@@ -337,16 +351,14 @@ class FolderArtifacts:
             with path.open("rb") as file:
                 found_bytes = os.fstat(file.fileno()).st_size
                 if size_bytes is not None and found_bytes < size_bytes:
-                    return f"The artifact {sha256} is cut: {found_bytes} of {size_bytes} bytes are there."
-                if hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                    return f"The artifact {sha256} is altered: its {found_bytes} bytes have another digest."
-                if size_bytes is not None and found_bytes != size_bytes:
-                    return f"The artifact {sha256} has {found_bytes} bytes, and {size_bytes} were recorded."
+                    return describe_damage(sha256, found_bytes, size_bytes, "")
+                return describe_damage(
+                    sha256, found_bytes, size_bytes, hashlib.file_digest(file, "sha256").hexdigest()
+                )
         except FileNotFoundError:
-            return f"The artifact {sha256} is missing."
+            return describe_missing(sha256)
         except OSError as error:
             return f"The artifact {sha256} is unreadable: {error.strerror}."
-        return None
 
     def _sweep_leftovers(self) -> None:
         oldest_s = time.time() - _LEFTOVER_AGE_S
@@ -356,9 +368,73 @@ class FolderArtifacts:
                     leftover.unlink()
 
 
-def _slice(data: bytes) -> Iterator[bytes]:
+def name_key(sha256: str) -> str:
+    """Return the name of a digest's bytes below the root of a store, the same in every form.
+
+    Raises:
+        InvalidInput: It is not a SHA-256.
+    """
+    if not _DIGEST.fullmatch(sha256):
+        raise InvalidInput(
+            "artifact.digest_invalid",
+            f"{sha256[:80]!r} is not a SHA-256.",
+            "Give 64 lower-case hexadecimal digits.",
+        )
+    return f"{sha256[:2]}/{sha256[2:4]}/{sha256}"
+
+
+def find_nothing(sha256: str) -> NotFound:
+    """Count that a digest has no bytes, and return the error that says so."""
+    FAILURES.labels("missing").inc()
+    return NotFound("artifact.not_found", f"No artifact has the digest {sha256}.", "Run `referee verify`.")
+
+
+def find_altered(sha256: str) -> IntegrityError:
+    """Count that bytes are not what their digest says, and return the error that says so."""
+    FAILURES.labels("altered").inc()
+    return IntegrityError(
+        "artifact.altered",
+        f"The bytes stored under {sha256} are not the ones that were stored.",
+        "Run `referee verify` to see what depends on them, and restore them from a backup.",
+    )
+
+
+def find_too_large(sha256: str, max_bytes: int) -> PayloadTooLarge:
+    """Return the error that says that there are more bytes than the caller takes."""
+    return PayloadTooLarge(
+        "artifact.too_large",
+        f"The artifact {sha256} has more than the {max_bytes} bytes that were asked for.",
+        "Stream it instead.",
+    )
+
+
+def describe_missing(sha256: str) -> str:
+    """Return the sentence for bytes that are not there."""
+    return f"The artifact {sha256} is missing."
+
+
+def describe_damage(sha256: str, found_bytes: int, size_bytes: int | None, found_sha256: str) -> str | None:
+    """Return one sentence of what is wrong with bytes that were read: cut, altered, of another size; or None."""
+    if size_bytes is not None and found_bytes < size_bytes:
+        return f"The artifact {sha256} is cut: {found_bytes} of {size_bytes} bytes are there."
+    if found_sha256 != sha256:
+        return f"The artifact {sha256} is altered: its {found_bytes} bytes have another digest."
+    if size_bytes is not None and found_bytes != size_bytes:
+        return f"The artifact {sha256} has {found_bytes} bytes, and {size_bytes} were recorded."
+    return None
+
+
+def _list_names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    try:
+        return sorted(entry.name for entry in os.scandir(folder) if form.fullmatch(entry.name))
+    except FileNotFoundError:
+        return []
+
+
+def slice_bytes(data: bytes) -> Iterator[bytes]:
+    """Yield data in pieces of at most ``PIECE_BYTES``."""
     view = memoryview(data)
-    return (bytes(view[start : start + _CHUNK_BYTES]) for start in range(0, len(view), _CHUNK_BYTES))
+    return (bytes(view[start : start + PIECE_BYTES]) for start in range(0, len(view), PIECE_BYTES))
 
 
 def _write_all(descriptor: int, data: bytes) -> None:
@@ -376,20 +452,20 @@ def _fsync_dir(folder: Path) -> None:
 
 
 @contextmanager
-def _explained_errors() -> Iterator[None]:
+def explained_errors() -> Iterator[None]:
     """Turn errors of the operating system into ours, and count them."""
     try:
         yield
     except OSError as error:
         if error.errno in _FULL_ERRNOS:
-            _FAILURES.labels("full").inc()
+            FAILURES.labels("full").inc()
             raise StorageFull(
                 "storage.full",
                 "The disk of the artifact store is full; nothing was stored.",
                 "Free some space, then try again.",
             ) from error
         if error.errno == errno.EIO:
-            _FAILURES.labels("disk").inc()
+            FAILURES.labels("disk").inc()
             # After a failed fsync the kernel may have dropped the pages: trying again would succeed and lie.
             raise RefereeError(
                 "storage.disk_failed",
@@ -397,7 +473,7 @@ def _explained_errors() -> Iterator[None]:
                 "Check the disk and the system log, then restart Referee.",
             ) from error
         if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST):
-            _FAILURES.labels("refused").inc()
+            FAILURES.labels("refused").inc()
             raise InvalidInput(
                 "storage.not_writable",
                 f"The artifact store cannot be used: {error.strerror}: {error.filename}.",

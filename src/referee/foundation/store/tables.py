@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any, ClassVar
 from uuid import UUID
 
-from sqlalchemy import BigInteger, CheckConstraint, DateTime, MetaData, Text, Uuid, func
+from sqlalchemy import BigInteger, CheckConstraint, DateTime, MetaData, Text, Uuid, func, text
 from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
@@ -59,3 +59,16 @@ class ArtifactRow(Base):
         CheckConstraint("sha256 ~ '^[0-9a-f]{64}$'", name="sha256_form"),
         CheckConstraint("size_bytes >= 0", name="size_bytes_range"),
     )
+
+
+class ArtifactPlaceRow(Base):
+    """Where the bytes of all artifacts lie. One row at most."""
+
+    __tablename__ = "artifact_places"
+
+    is_only: Mapped[bool] = mapped_column(primary_key=True, server_default=text("true"))
+    place: Mapped[str]
+    """``folder``, or the address of a bucket as in ``artifacts_url``."""
+    updated_at: Mapped[datetime] = mapped_column(server_default=func.now())
+
+    __table_args__ = (CheckConstraint("is_only", name="one_row"),)

@@ -24,6 +24,7 @@ __all__ = [
     "Bin",
     "Estimate",
     "Line",
+    "Mark",
     "Segment",
     "Span",
     "render_bar_chart",
@@ -123,6 +124,16 @@ class Line:
     label: str
     values: tuple[float | None, ...]
     tone: Tone = "series-1"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A place on a line chart where something changed."""
+
+    index: int
+    """Of the first point after it."""
+    caption: str
+    """What changed, in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +304,7 @@ def render_line_chart(
     unit: str = "",
     format_value: Format = format_number,
     height: int = 160,
+    marks: Sequence[Mark] = (),
 ) -> Markup:
     """Return lines over equally spaced points, the axis from 0, with a table of the same numbers.
 
@@ -303,6 +315,7 @@ def render_line_chart(
         unit: Said in the table's head.
         format_value: How a value is written.
         height: Of the drawing, in pixels.
+        marks: Changes, drawn as upright lines before their points.
     """
     if len(lines) > MAX_SERIES_COUNT:
         raise ValueError(f"a chart shows at most {MAX_SERIES_COUNT} series; sum the rest up as other")
@@ -310,6 +323,10 @@ def render_line_chart(
     left, right, bottom = 56.0, _WIDTH - 8.0, height - _AXIS_HEIGHT
     step = (right - left) / max(1, len(labels) - 1)
     parts = _count_grid(left, right, bottom, top, format_value)
+    for mark in marks:
+        x = left + (mark.index - 0.5) * step
+        drawn = Markup('<line class="chart-mark" x1="{0}" y1="8" x2="{0}" y2="{1}"><title>{2}</title></line>')
+        parts.append(drawn.format(_round(x), _round(bottom), mark.caption))
     for line in lines:
         points = [
             None if value is None else (left + index * step, bottom - (bottom - 8) * value / top)

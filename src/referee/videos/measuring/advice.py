@@ -7,7 +7,7 @@ from typing import Final
 
 from referee.videos.shapes import MetricCode
 
-__all__ = ["ADVICE", "VISIBILITY", "Advice"]
+__all__ = ["ADVICE", "RELEASE", "UNTRACKED", "VISIBILITY", "Advice"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,4 +89,27 @@ VISIBILITY: Final = Advice(
         "Use 60 frames a second or more, and stand so near that the athlete fills half the height.",
     ),
     ("Record two more clips with the telephone on a tripod at hip height.",),
+)
+
+UNTRACKED: Final = Advice(
+    "INSUFFICIENT_BALL_TRACKING",
+    "The ball cannot be followed",
+    "Speed, bounce and the point of release come from the ball's path; without it they are left out, not guessed.",
+    (
+        "Film with a red, pink or white ball that stands out from what is behind it.",
+        "Use 60 frames a second or more, a short shutter time, and keep the whole flight in the picture.",
+    ),
+    ("Record two more deliveries with the camera still and the sun behind it.",),
+)
+
+RELEASE: Final = Advice(
+    "INCONSISTENT_RELEASE_POINT",
+    "The point of release changes from ball to ball",
+    "A ball that leaves the hand at another place lands at another place; line and length begin there.",
+    ("Same height, same gap between arm and ear.", "Let go at the top, with the wrist behind the ball."),
+    (
+        "Target arch: bowl through a hoop at release height, ten balls.",
+        "Standing start: release from two steps, eyes on the same mark.",
+        "Slow-motion action: stop at the release and check the arm, five times.",
+    ),
 )

@@ -12,12 +12,14 @@ from typing import Final
 
 import numpy as np
 
+from referee.videos.measuring.balls import follow_ball
 from referee.videos.measuring.legacy import compute_legacy_scores
 from referee.videos.measuring.levels import find_level, find_target, is_beyond
 from referee.videos.measuring.metrics import METRICS, UNITS, Raw, Unmeasured
 from referee.videos.measuring.motion import Motion, Rows, load_rows, prepare_motion, smooth_motion
 from referee.videos.measuring.phases import Events, find_events
 from referee.videos.shapes import (
+    BallTrack,
     Capture,
     Discipline,
     EventName,
@@ -29,6 +31,7 @@ from referee.videos.shapes import (
     NotMeasurable,
     PassKind,
     Probe,
+    ReleasePoint,
     Segment,
     Target,
 )
@@ -72,6 +75,7 @@ def measure(
     edited_events: Sequence[MotionEvent] = (),
     targets: Sequence[Target] = (),
     *,
+    earlier_releases: Sequence[ReleasePoint] = (),
     seed: int = 0,
 ) -> Measurement:
     """Return everything that the keypoints of a pass say about the movement.
@@ -83,12 +87,15 @@ def measure(
         capture: What the coach said about it.
         edited_events: Events the coach set; the others are found.
         targets: The coach's limits.
+        earlier_releases: Of other deliveries of the same player, seen from the same side.
         seed: Of the repeated measurements behind the intervals.
     """
     rows = load_rows(tracks)
     motion = prepare_motion(rows, probe, capture)
+    has_ball = kind is PassKind.deep and capture.discipline is Discipline.bowling
     if motion is None:
-        return _measure_nothing(kind, rows, probe)
+        ball = follow_ball(tracks, None, {}, probe, capture) if has_ball else None
+        return _measure_nothing(kind, rows, probe, ball)
     events: Events = {one.name: motion.from_clip(one.t_s) for one in edited_events}
     if motion.fps >= MIN_FPS * 0.98:
         events = find_events(motion, capture.discipline, edited_events)
@@ -106,10 +113,11 @@ def measure(
         coverage_share=motion.coverage_share,
         subject_height_px=float(np.median(motion.height_px)),
         warnings=_warn(motion, probe),
+        ball=follow_ball(tracks, motion, events, probe, capture, earlier_releases) if has_ball else None,
     )
 
 
-def _measure_nothing(kind: PassKind, rows: Rows, probe: Probe) -> Measurement:
+def _measure_nothing(kind: PassKind, rows: Rows, probe: Probe, ball: BallTrack | None) -> Measurement:
     reason = (
         "No athlete was seen from shoulders to hips. Film the whole body, larger and in better light, "
         "or point at the athlete."
@@ -123,6 +131,7 @@ def _measure_nothing(kind: PassKind, rows: Rows, probe: Probe) -> Measurement:
         coverage_share=0.0,
         subject_height_px=None,
         warnings=(reason,),
+        ball=ball,
     )
 
 

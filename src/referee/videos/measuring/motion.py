@@ -135,13 +135,14 @@ def load_rows(tracks: Sequence[bytes]) -> Rows:
     parts = []
     for one in tracks:
         with np.load(io.BytesIO(one), allow_pickle=False) as stored:
-            parts.append({name: stored[name] for name in stored.files})
+            parts.append({name: stored[name] for name in stored.files if name != "ball"})
     if not parts:
         return Rows(
             np.zeros(0, np.int64), np.zeros(0), np.zeros((0, 33, 2)), np.zeros((0, 33)), np.zeros((0, 33, 3)),
             np.zeros(0, np.bool_),
         )  # fmt: skip
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    names = ("frame", "t_s", "xy", "confidence", "world", "presence")
+    joined = {name: np.concatenate([part[name] for part in parts]) for name in names}
     _, order = np.unique(joined["t_s"], return_index=True)
     return Rows(
         frame=joined["frame"][order].astype(np.int64),

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Final, Literal
 
-from referee.videos.measuring.faults import describe_value
+from referee.videos.measuring.advice import RELEASE
+from referee.videos.measuring.faults import describe_ball, describe_value
 from referee.videos.shapes import (
     Capture,
     Level,
@@ -35,7 +36,8 @@ def write_report(
     the faults (below 1.5 high, below 2.5 medium, else low); ``not_measurable`` when no metric could be measured.
     """
     measured = [one for one in measurement.metrics if isinstance(one, Measured)]
-    faults = [one for one in findings if one.metric is not None]
+    # What could not be seen says nothing of the technique.
+    faults = [one for one in findings if one.metric is not None or one.code == RELEASE.code]
     overall = _find_overall(measured, faults)
     return Report(
         text=_summarise(measurement, measured, faults, overall, capture),
@@ -95,6 +97,8 @@ def _write_sections(
     ]
     if missing:
         sections.append(ReportSection("Not measurable", tuple(missing)))
+    if measurement.ball is not None:
+        sections.append(ReportSection("Ball", describe_ball(measurement.ball)))
     events = [
         f"{one.name.value.replace('_', ' ').capitalize()} at {one.t_s:.2f} s, ± {one.uncertainty_s:.2f} s"
         + (", set by the coach." if one.is_edited else ".")

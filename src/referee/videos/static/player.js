@@ -45,12 +45,26 @@
     return low;
   }
 
+  // The ball where it is at an instant, by its points before and after; null where it was not followed.
+  function locateBall(points, t) {
+    const after = points.findIndex((one) => one.t_s >= t - 1e-6);
+    if (after < 0 || (after === 0 && points[0].t_s - t > NEAR_S)) return null;
+    const [first, second] = [points[Math.max(0, after - 1)], points[after]];
+    const gap = second.t_s - first.t_s;
+    if (gap > STALE_S) return null;
+    const share = gap > 0 ? Math.min(1, Math.max(0, (t - first.t_s) / gap)) : 1;
+    const between = (name) => first[name] + share * (second[name] - first[name]);
+    return { x: between("x_px"), y: between("y_px"), radius: between("radius_px") };
+  }
+
   class Player {
     constructor(root) {
       this.root = root;
       this.clip = find("video", root);
       this.canvas = find("canvas", root);
       this.isShown = true;
+      this.isBallShown = true;
+      this.ball = null;
       this.track = null;
       this.watchers = [];
       this.clip.addEventListener("loadedmetadata", () => {
@@ -116,6 +130,7 @@
       }
       const context = this.canvas.getContext("2d");
       context.clearRect(0, 0, width, height);
+      if (this.isBallShown && this.ball) this.paintBall(context, t, width, height, ratio);
       if (!this.isShown || !this.track || !this.track.times.length) return;
       const row = nearest(this.track.times, t);
       if (Math.abs(this.track.times[row] - t) > STALE_S) return;
@@ -158,6 +173,36 @@
       }
     }
 
+    // The way of the ball up to now as a line, the ball as a ring, release and bounce as crosses.
+    paintBall(context, t, width, height, ratio) {
+      const { scale, left, top } = this.place(width, height);
+      const at = (x, y) => [left + x * scale, top + y * scale];
+      context.strokeStyle = getComputedStyle(this.canvas).caretColor;
+      context.lineCap = "round";
+      context.lineWidth = 2 * ratio;
+      context.beginPath();
+      this.ball.points.filter((one) => one.t_s <= t + 1e-3)
+        .forEach((one, index) => context[index ? "lineTo" : "moveTo"](...at(one.x_px, one.y_px)));
+      context.stroke();
+      for (const mark of [this.ball.release, this.ball.bounce]) {
+        if (!mark || mark.t_s > t + 1e-3) continue;
+        const [x, y] = at(mark.x_px, mark.y_px);
+        const arm = 6 * ratio;
+        context.beginPath();
+        context.moveTo(x - arm, y - arm);
+        context.lineTo(x + arm, y + arm);
+        context.moveTo(x - arm, y + arm);
+        context.lineTo(x + arm, y - arm);
+        context.stroke();
+      }
+      const now = locateBall(this.ball.points, t);
+      if (!now) return;
+      context.lineWidth = 3 * ratio;
+      context.beginPath();
+      context.arc(...at(now.x, now.y), Math.max(6 * ratio, now.radius * scale + 3 * ratio), 0, 2 * Math.PI);
+      context.stroke();
+    }
+
     // Position on the upright picture, in its pixels, of a click.
     locate(event) {
       const box = this.clip.getBoundingClientRect();
@@ -188,9 +233,11 @@
     const y = (value) => HEIGHT - 24 - ((value - low) / (high - low || 1)) * (HEIGHT - 40);
     const name = metric.code.replaceAll("_", " ");
     const svg = make("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": `${name} over time` });
+    // As many digits as tell the two ends apart.
+    const digits = Math.min(3, Math.max(0, 1 - Math.floor(Math.log10(high - low || 1))));
     for (const value of [low, high]) {
       svg.append(make("line", { class: "chart-grid", x1: LEFT, x2: WIDTH - 8, y1: y(value), y2: y(value) }));
-      svg.append(make("text", { class: "chart-tick is-end", x: LEFT - 4, y: y(value) + 4 }, value.toPrecision(3)));
+      svg.append(make("text", { class: "chart-tick is-end", x: LEFT - 4, y: y(value) + 4 }, value.toFixed(digits)));
     }
     svg.append(make("text", { class: "chart-tick", x: LEFT, y: HEIGHT - 6 }, "0 s"));
     svg.append(make("text", { class: "chart-tick is-end", x: WIDTH - 8, y: HEIGHT - 6 }, `${duration.toFixed(1)} s`));
@@ -216,12 +263,26 @@
     return figure;
   }
 
+  function takeBall(player, results) {
+    const ball = results.measurement.ball;
+    if (ball && ball.points.length) player.ball = ball;
+    player.draw();
+  }
+
+  async function readBall(player) {
+    if (!player.root.dataset.results) return;
+    const answer = await fetch(player.root.dataset.results);
+    if (answer.ok) takeBall(player, await answer.json());
+  }
+
   async function drawPlots(player) {
     const place = find("[data-plots]");
-    if (!place || !player.root.dataset.results) return;
+    if (!player.root.dataset.results) return;
     const answer = await fetch(player.root.dataset.results);
     if (!answer.ok) return;
     const results = await answer.json();
+    takeBall(player, results);
+    if (!place) return;
     const measured = results.measurement.metrics.filter((metric) => metric.series && metric.series.length);
     const figures = measured.map((metric) => plot(player, metric, results.measurement.events, results.probe.duration_s));
     place.replaceChildren(...figures.filter(Boolean));
@@ -233,9 +294,10 @@
   const main = players[0];
   if (!main) return;
   drawPlots(main).catch(() => {});
+  players.slice(1).forEach((one) => readBall(one).catch(() => {}));
 
   document.addEventListener("click", (event) => {
-    const button = event.target.closest("[data-seek], [data-step], [data-skeleton], [data-take], [data-click]");
+    const button = event.target.closest("[data-seek], [data-step], [data-skeleton], [data-ball], [data-take], [data-click]");
     if (!button) return;
     const owner = players.find((one) => one.root.contains(button)) || main;
     if (button.dataset.seek !== undefined) {
@@ -243,9 +305,10 @@
       remember(Number(button.dataset.seek));
       owner.root.scrollIntoView({ block: "nearest" });
     } else if (button.dataset.step) owner.step(Number(button.dataset.step));
-    else if (button.dataset.skeleton !== undefined) toggle(button);
+    else if (button.dataset.skeleton !== undefined) toggle(button, "isShown");
+    else if (button.dataset.ball !== undefined) toggle(button, "isBallShown");
     else if (button.dataset.take) document.getElementById(button.dataset.take).value = main.clip.currentTime.toFixed(3);
-    else if (button.dataset.click) awaitClick(document.getElementById(button.dataset.click));
+    else if (button.dataset.click) awaitClicks(document.getElementById(button.dataset.click), Number(button.dataset.clicks) || 1);
   });
 
   // The instant is part of the address, so a copied link opens there.
@@ -255,24 +318,30 @@
     history.replaceState(history.state, "", url);
   }
 
-  function toggle(button) {
+  function toggle(button, name) {
     const isShown = button.getAttribute("aria-pressed") !== "true";
     button.setAttribute("aria-pressed", String(isShown));
     const owners = players.filter((one) => one.root.contains(button));
-    (owners.length ? owners : players).forEach((one) => { one.isShown = isShown; one.draw(); });
+    (owners.length ? owners : players).forEach((one) => { one[name] = isShown; one.draw(); });
   }
 
-  function awaitClick(input) {
+  // One click is an instant and a place; several are places alone.
+  function awaitClicks(input, count) {
     const stage = find(".player-stage", main.root);
     main.clip.pause();
     stage.classList.add("is-clicking");
     main.root.scrollIntoView({ block: "center" });
-    main.canvas.addEventListener("click", (event) => {
-      stage.classList.remove("is-clicking");
+    const places = [];
+    const take = (event) => {
       const [x, y] = main.locate(event);
-      input.value = `${main.clip.currentTime.toFixed(3)} ${x.toFixed(0)} ${y.toFixed(0)}`;
+      places.push(`${x.toFixed(0)} ${y.toFixed(0)}`);
+      input.value = count > 1 ? places.join(" ") : `${main.clip.currentTime.toFixed(3)} ${places[0]}`;
+      if (places.length < count) return;
+      main.canvas.removeEventListener("click", take);
+      stage.classList.remove("is-clicking");
       input.focus();
-    }, { once: true });
+    };
+    main.canvas.addEventListener("click", take);
   }
 
   findAll("[data-speed]").forEach((choice) => {

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from referee.foundation.settings import Settings
-from referee.videos.shapes import Capture, Chunk, PassKind, Probe, Track, VideoRefused
+from referee.videos.shapes import Capture, Chunk, Discipline, PassKind, Probe, Track, VideoRefused
 from referee.videos.vision.installing import MODEL_SHA256
 from referee.videos.vision.limits import DEFAULT_LIMITS, VideoLimits
 from referee.videos.vision.running import ChildRun, OnProgress, running_child
@@ -117,18 +117,20 @@ async def track_chunk(
     """Follow the athlete on every frame of a chunk.
 
     It starts from what the quick pass saw there and never from another chunk, so that order, workers and crashes
-    cannot change a result.
+    cannot change a result. In bowling the keypoints carry the spots that may be the ball.
 
     Raises:
         VideoRefused: The clip cannot be decoded within the limits.
     """
-    del capture  # The athlete was chosen in the quick pass.
+    # The athlete was chosen in the quick pass; only bowling has a ball to follow.
+    has_ball = capture.discipline is Discipline.bowling
     # The last chunk goes on to the end, whatever the container says of its length.
     is_last = chunk.end_s >= probe.duration_s - 1e-6
     job = {
         "start_s": chunk.start_s,
         "end_s": 1e12 if is_last else chunk.end_s,
         "guide": {"file": "quick.npz"},
+        "has_ball": has_ball,
     }
     seconds = _START_S + 0.002 * probe.frames_count + max(chunk.frames_count, 240) * (_FRAME_S + _DECODE_S)
     async with running_child(

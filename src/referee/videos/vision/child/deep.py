@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import hypot
 
+from .balls import find_balls
 from .decoding import Clip, Picture
 from .keypoints import Guide, Rows
 from .models import Detector, Landmarker
@@ -34,12 +35,15 @@ def run_chunk(
     detector: Detector,
     landmarker: Landmarker,
     on_progress: Callable[[float], None],
+    *,
+    has_ball: bool = False,
 ) -> Rows:
-    """Return the rows of all frames with start <= t < end."""
-    rows, tracker = Rows(), _Tracker(guide, detector, landmarker, clip.median_step_s)
+    """Return the rows of all frames with start <= t < end; ``has_ball``: with the spots that may be one."""
+    rows = Rows(ball=[] if has_ball else None)
+    tracker = _Tracker(guide, detector, landmarker, clip.median_step_s)
     end = min(end_s, clip.times_s[-1] + clip.median_step_s)
     for picture in clip.pictures(start_s, end_s):
-        rows.add(picture, tracker.follow(picture))
+        rows.add(picture, tracker.follow(picture), find_balls(picture.pixels) if has_ball else None)
         on_progress(min(1.0, (picture.t_s - start_s) / max(1e-6, end - start_s)))
     return rows
 

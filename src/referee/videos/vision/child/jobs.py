@@ -69,6 +69,7 @@ def _chunk(job: dict[str, Any], out: Path) -> dict[str, Any]:
         Detector(models),
         Landmarker(models / "pose_landmark_heavy.tflite"),
         _progress(),
+        has_ball=job["has_ball"],
     )
     return _finish(clip, rows, out)
 

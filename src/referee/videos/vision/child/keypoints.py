@@ -6,9 +6,11 @@ import io
 from dataclasses import dataclass, field
 from math import atan2, pi
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from .balls import SPOTS_COUNT
 from .decoding import Picture
 from .shapes import Floats, Person, Region
 
@@ -29,9 +31,11 @@ class Rows:
     world: list[Floats] = field(default_factory=list)
     presence: list[float] = field(default_factory=list)
     is_corrupt: list[bool] = field(default_factory=list)
+    ball: list[Floats] | None = None
+    """Spots that may be a ball, positions in original pixels; None: not looked for."""
 
-    def add(self, picture: Picture, person: Person | None) -> None:
-        """Add a frame, with the person seen on it or nobody."""
+    def add(self, picture: Picture, person: Person | None, spots: Floats | None = None) -> None:
+        """Add a frame, with the person seen on it or nobody, and the spots that may be a ball."""
         nobody = np.zeros((33, 3), dtype=np.float32)
         self.frame.append(picture.frame)
         self.t_s.append(picture.t_s)
@@ -40,6 +44,9 @@ class Rows:
         self.world.append(person.world if person else nobody)
         self.presence.append(person.presence if person else 0.0)
         self.is_corrupt.append(picture.is_corrupt)
+        if self.ball is not None and spots is not None:
+            scales = np.array([picture.scale] * 3 + [1, 1, 1], dtype=np.float32)
+            self.ball.append(spots * scales)
 
     @property
     def detected_count(self) -> int:
@@ -50,8 +57,12 @@ class Rows:
         """Return the npz of all rows."""
         count = len(self.frame)
         buffer = io.BytesIO()
+        spots: dict[str, Any] = {}
+        if self.ball is not None:
+            spots["ball"] = np.array(self.ball, dtype=np.float32).reshape(count, SPOTS_COUNT, 6)
         np.savez(
             buffer,
+            **spots,
             frame=np.array(self.frame, dtype=np.int32),
             t_s=np.array(self.t_s, dtype=np.float64),
             xy=np.array(self.xy, dtype=np.float32).reshape(count, 33, 2),
