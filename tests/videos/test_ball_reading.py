@@ -15,7 +15,7 @@ from tests.videos.conftest import Bench
 from tests.videos.recorded import PROBE, outcome_of
 
 from referee.app import open_application
-from referee.foundation.access import get_project
+from referee.foundation.access import Principal, create_project, get_project
 from referee.foundation.settings import Settings
 from referee.videos import passes
 from referee.videos.dumping import dump
@@ -58,6 +58,8 @@ async def bowl(settings: Settings) -> list[UUID]:
     """Put three finished deliveries of one player into the database, without a worker."""
     async with open_application(settings, is_worker=False) as application:
         project = await get_project(application.database, "default")
+        admin = Principal(project.project_id, project.slug, None, frozenset({"admin"}))
+        await create_project(application.database, admin, "theirs", "Theirs")
         bench = Bench(application, project.project_id)
         videos = []
         for number, height in enumerate(HEIGHTS):
@@ -145,3 +147,22 @@ async def test_pitch_is_kept_and_a_line_is_refused(client: tuple[httpx.AsyncClie
     corners = [{"x": one["x_px"], "y": one["y_px"]} for one in PITCH["points"]]  # type: ignore[attr-defined]
     await http.post(f"/api/coaches/plus/sessions/{second}/pitch-calibration", json={"corners": corners})
     assert (await http.get(f"/v1/videos/{second}")).json()["pitch"]["down_m"] == 20.12
+
+
+async def test_another_project_sees_and_changes_no_ball(client: tuple[httpx.AsyncClient, list[UUID]]) -> None:
+    http, (first, *_) = client
+    job = (await http.get(f"/v1/videos/{first}/results/deep")).json()["revision"]["revision_id"]
+    corners = [{"x": one["x_px"], "y": one["y_px"]} for one in PITCH["points"]]  # type: ignore[attr-defined]
+    theirs = {"Cookie": "referee_project=theirs"}
+    asked = [
+        await http.get(f"/api/coaches/plus/analysis-jobs/{job}/ball-tracking", headers=theirs),
+        await http.get(f"/v1/videos/{first}/files/ball", headers=theirs),
+        await http.patch(f"/v1/videos/{first}", json={"pitch": PITCH}, headers=theirs),
+        await http.post(
+            f"/api/coaches/plus/sessions/{first}/pitch-calibration", json={"corners": corners}, headers=theirs
+        ),
+    ]
+    assert [one.status_code for one in asked] == [404] * 4
+    assert (await http.get(f"/v1/videos/{first}")).json()["pitch"] is None
+    found = await http.get("/v1/video-players", params={"player": "Asha"}, headers=theirs)
+    assert found.json()["release_consistency"] is None
