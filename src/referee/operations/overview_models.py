@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from referee.operations.overview import Overview
 from referee.operations.windows import WindowName
 
-__all__ = ["OverviewModel"]
+__all__ = ["OperationsModel"]
 
 
 class _Model(BaseModel):
@@ -131,7 +131,7 @@ class QueueLoadModel(_Model):
     oldest_waiting_s: float
 
 
-class OverviewModel(_Model):
+class OperationsModel(_Model):
     """How operations go, in one window."""
 
     window: WindowName
@@ -150,7 +150,7 @@ class OverviewModel(_Model):
     queues: list[QueueLoadModel]
 
     @classmethod
-    def of(cls, overview: Overview) -> OverviewModel:
+    def of(cls, overview: Overview) -> OperationsModel:
         """Return the shape of an overview."""
         window, creation, artifacts = overview.window, overview.creation, overview.artifacts
         return cls(
