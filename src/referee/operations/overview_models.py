@@ -7,6 +7,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from referee.operations.models import QueueLoadModel
 from referee.operations.overview import Overview
 from referee.operations.windows import WindowName
 
@@ -120,15 +121,6 @@ class WorkerLeaseModel(_Model):
     started_at: datetime
     renewed_at: datetime
     expires_at: datetime
-
-
-class QueueLoadModel(_Model):
-    """What is in a queue."""
-
-    name: str
-    waiting_count: int
-    running_count: int
-    oldest_waiting_s: float
 
 
 class OperationsModel(_Model):
