@@ -70,7 +70,7 @@ class _Model(BaseModel):
     model_config = ConfigDict(from_attributes=True, extra="forbid")
 
 
-class TrendPointModel(_Model):
+class MeasurementPointModel(_Model):
     """One value."""
 
     analysis_id: UUID
@@ -79,7 +79,7 @@ class TrendPointModel(_Model):
     value: float
 
 
-class TrendShiftModel(_Model):
+class MeasurementShiftModel(_Model):
     """By how much the latest version lies above those before it."""
 
     low: float
@@ -87,7 +87,7 @@ class TrendShiftModel(_Model):
     high: float
 
 
-class TrendChangeModel(_Model):
+class MeasurementChangeModel(_Model):
     """Where the values changed their level."""
 
     analysis_id: UUID = Field(description="The first after the change.")
@@ -110,10 +110,10 @@ class MeasurementTrendModel(_Model):
     )
     latest_digest: str
     versions_count: int
-    shift: TrendShiftModel | None = Field(description="Hodges–Lehmann with its 95 % interval.")
+    shift: MeasurementShiftModel | None = Field(description="Hodges–Lehmann with its 95 % interval.")
     p_value: float | None = Field(description="Adjusted for all measurements; null without a version before.")
-    changes: list[TrendChangeModel]
-    points: list[TrendPointModel] = Field(description="Of the latest 200 analyses, the earliest first.")
+    changes: list[MeasurementChangeModel]
+    points: list[MeasurementPointModel] = Field(description="Of the latest 200 analyses, the earliest first.")
 
     @classmethod
     def of(cls, trend: MeasurementTrend) -> MeasurementTrendModel:
@@ -127,10 +127,10 @@ class MeasurementTrendModel(_Model):
             verdict=trend.verdict,
             latest_digest=trend.latest_digest,
             versions_count=trend.versions_count,
-            shift=None if trend.shift is None else TrendShiftModel.model_validate(trend.shift),
+            shift=None if trend.shift is None else MeasurementShiftModel.model_validate(trend.shift),
             p_value=trend.p_value,
             changes=[
-                TrendChangeModel(
+                MeasurementChangeModel(
                     analysis_id=trend.points[change.index].analysis_id,
                     at=trend.points[change.index].at,
                     before_median=change.before_median,
@@ -139,7 +139,7 @@ class MeasurementTrendModel(_Model):
                 )
                 for change in find_changes(trend.points)
             ],
-            points=[TrendPointModel.model_validate(point) for point in trend.points],
+            points=[MeasurementPointModel.model_validate(point) for point in trend.points],
         )
 
 

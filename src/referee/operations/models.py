@@ -20,6 +20,7 @@ __all__ = [
     "IntegrityModel",
     "JobDetailModel",
     "JobModel",
+    "QueueLoadModel",
     "SystemModel",
     "VerificationModel",
 ]

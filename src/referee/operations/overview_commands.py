@@ -32,7 +32,7 @@ def operations(
     """Show how operations go: success, durations, creation latency, repeats, artifacts, alerts, workers."""
     from referee.core.errors import InvalidInput
     from referee.operations.overview import read_overview
-    from referee.operations.overview_models import OverviewModel
+    from referee.operations.overview_models import OperationsModel
     from referee.operations.windows import WINDOW_NAMES, WindowName, make_window
 
     if window not in WINDOW_NAMES:
@@ -48,7 +48,7 @@ def operations(
 
     overview = run_for_project(ctx, project, run)
     if is_json:
-        typer.echo(OverviewModel.of(overview).model_dump_json(indent=1))
+        typer.echo(OperationsModel.of(overview).model_dump_json(indent=1))
         return
     _print(overview)
 

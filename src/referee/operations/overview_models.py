@@ -7,10 +7,11 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from referee.operations.models import QueueLoadModel
 from referee.operations.overview import Overview
 from referee.operations.windows import WindowName
 
-__all__ = ["OverviewModel"]
+__all__ = ["OperationsModel"]
 
 
 class _Model(BaseModel):
@@ -122,16 +123,7 @@ class WorkerLeaseModel(_Model):
     expires_at: datetime
 
 
-class QueueLoadModel(_Model):
-    """What is in a queue."""
-
-    name: str
-    waiting_count: int
-    running_count: int
-    oldest_waiting_s: float
-
-
-class OverviewModel(_Model):
+class OperationsModel(_Model):
     """How operations go, in one window."""
 
     window: WindowName
@@ -150,7 +142,7 @@ class OverviewModel(_Model):
     queues: list[QueueLoadModel]
 
     @classmethod
-    def of(cls, overview: Overview) -> OverviewModel:
+    def of(cls, overview: Overview) -> OperationsModel:
         """Return the shape of an overview."""
         window, creation, artifacts = overview.window, overview.creation, overview.artifacts
         return cls(

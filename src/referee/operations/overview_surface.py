@@ -24,7 +24,7 @@ from referee.foundation.web.lists import Card
 from referee.foundation.web.rendering import render_page
 from referee.operations.api import GetApplication
 from referee.operations.overview import CreationLatency, Overview, read_overview
-from referee.operations.overview_models import OverviewModel
+from referee.operations.overview_models import OperationsModel
 from referee.operations.windows import WindowParameter, list_window_tabs, make_window
 
 __all__ = ["create_overview_routes"]
@@ -48,11 +48,13 @@ def create_overview_routes(application: GetApplication) -> tuple[APIRouter, APIR
     api, pages = APIRouter(prefix="/v1"), APIRouter(include_in_schema=False)
 
     @api.get("/operations", tags=["operations"])
-    async def get_operations(principal: PrincipalParameter, window: WindowParameter = "24h") -> OverviewModel:
+    async def get_operations(
+        principal: PrincipalParameter, window: WindowParameter = "24h"
+    ) -> OperationsModel:
         """Return how operations go in a window: success, durations, latency, repeats, artifacts, alerts, workers."""
         principal.require("read")
         overview = await read_overview(application().database, principal.project_id, make_window(window))
-        return OverviewModel.of(overview)
+        return OperationsModel.of(overview)
 
     @pages.get("/ui/operations")
     async def show_operations(
