@@ -22,6 +22,22 @@ DRAW: Final = "draw"
 EXPORT: Final = "export"
 _WALL_S: Final = 600.0
 _SAID_CHARS: Final = 400
+_KEPT_VARIABLES: Final = (
+    "PATH",
+    "HOME",
+    "LANG",
+    "LC_ALL",
+    "TMPDIR",
+    "PYTHONPATH",
+    "PYTHONDONTWRITEBYTECODE",
+    "OPENBLAS_CORETYPE",
+)
+
+
+def _make_environment() -> dict[str, str]:
+    """Return what the child needs: no setting, and so no secret."""
+    kept = {name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+    return {**kept, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 async def compute(what: str, folder: Path, request: dict[str, Any]) -> None:
@@ -40,7 +56,7 @@ async def compute(what: str, folder: Path, request: dict[str, Any]) -> None:
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.DEVNULL,
         stderr=asyncio.subprocess.PIPE,
-        env={**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"},
+        env=_make_environment(),
         start_new_session=True,
     )
     assert child.stderr is not None  # noqa: S101 - asked for above
