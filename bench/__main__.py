@@ -40,6 +40,7 @@ from bench.trace_queries import measure_trace_queries
 from bench.traces import measure_traces
 from bench.video_kills import measure_video_kills
 from bench.videos import measure_videos
+from bench.workers import measure_workers
 from tests.faults.app_rounds import KINDS
 
 ON_DEMAND = (
@@ -63,6 +64,7 @@ ON_DEMAND = (
     "video-kills",
     "videos",
     "sports2d",
+    "workers",
     "video-peer",
     "balls",
 )
@@ -112,6 +114,7 @@ def main() -> int:
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
         "sports2d": lambda _: measure_peer_angles(),
+        "workers": lambda _: measure_workers(),
         "balls": lambda given: measure_balls(trials=given.trials),
         "video-peer": lambda given: measure_peer_videos(seconds=given.seconds),
     }
