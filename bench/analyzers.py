@@ -262,7 +262,7 @@ async def _serve_plain(path: Path) -> None:
     await serving
 
 
-class _Streams(Mapping[str, bytes | memoryview]):
+class _Streams(Mapping[str, bytes]):
     """A tool's output whose large streams are views into bytes that were there before: no two are the same."""
 
     _bytes = memoryview(random.Random(os.getpid()).randbytes(STREAM_BYTES + 1_000))
@@ -272,11 +272,11 @@ class _Streams(Mapping[str, bytes | memoryview]):
         self._first = _Streams._made_count
         _Streams._made_count += STREAMS
 
-    def __getitem__(self, name: str) -> bytes | memoryview:
+    def __getitem__(self, name: str) -> bytes:
         if name == "stdout":
             return VULTURE
         start = self._first + int(name.removeprefix("part"))
-        return self._bytes[start : start + STREAM_BYTES]
+        return cast(bytes, self._bytes[start : start + STREAM_BYTES])
 
     def __iter__(self) -> Iterator[str]:
         return iter(("stdout", *(f"part{number}" for number in range(STREAMS))))
