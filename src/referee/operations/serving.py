@@ -17,6 +17,7 @@ from fastapi import FastAPI
 from referee import __version__
 from referee.core.errors import Conflict, InvalidInput
 from referee.foundation.settings import Settings
+from referee.operations.http_protocol import HttpProtocol
 from referee.operations.processes import ServerState, hold_server_lock
 
 __all__ = ["bind", "serve", "wait_for_stop"]
@@ -79,6 +80,7 @@ def serve(settings: Settings, app: FastAPI) -> None:
                 limit_concurrency=1_000,
                 timeout_keep_alive=15,
                 h11_max_incomplete_event_size=64 * 1024,
+                http=HttpProtocol,
             )
             log.info("server.starting", url=state.url, home=str(settings.home))
             server = uvicorn.Server(config)

@@ -63,6 +63,20 @@ class ProblemCatalogue:
 
 _OWN = (
     ProblemExplanation(
+        "request.not_http",
+        "Invalid input",
+        400,
+        "What arrived is no request of HTTP/1.1: TLS on a port without it, an address that is not percent-encoded, "
+        "or a broken header. Nothing was done.",
+    ),
+    ProblemExplanation(
+        "request.head_too_long",
+        "Invalid input",
+        400,
+        "The address and the headers of a request have at most 64 KiB together. Long values belong into the body. "
+        "Nothing was done.",
+    ),
+    ProblemExplanation(
         "request.invalid",
         "Invalid input",
         422,
