@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -165,7 +166,8 @@ async def test_page_json_and_command_say_the_same(
     assert answer["durations"] == printed["durations"]
     assert answer["creation"] == printed["creation"]
     assert answer["artifacts"]["writes_count"] >= 1_234_567
-    assert "1,234,5" in page
+    # Other writes of this process are counted too, and some come between one read and the next.
+    assert re.search(r"1,23[4-9],\d{3}", page)
     assert "1 of 1" in page
     assert "static succeeded" in table
     assert refused.status_code == 422
