@@ -45,7 +45,7 @@ def _measure(*, has_worker: bool) -> float:
         try:
             herd.start_all()
             with httpx.Client(base_url=herd.url, timeout=60, trust_env=False) as client:
-                while has_worker and len(client.get("/v1/workers").json()) < 2:
+                while has_worker and len(client.get("/v1/system").json()["workers"]) < 2:
                     time.sleep(0.2)
                 return _run(client, subjects)
         finally:
