@@ -13,7 +13,7 @@ from datetime import UTC, datetime, time, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, cast, func, not_, or_, select
+from sqlalchemy import ColumnElement, cast, func, not_, or_, select, true
 
 from referee.foundation.web.filters import (
     Comparison,
@@ -159,7 +159,9 @@ def _lower_uuid(text: str) -> str:
 def _build_inner(project_id: UUID, where: Filter) -> list[ColumnElement[bool]]:
     """Terms that any span of the trace may meet; a root without a trace meets them itself.
 
-    Said as one set of keys, which the database can join with: a trace's id, or else the root's own.
+    Said as one set of keys: a trace's id, or else the root's own. ``IS TRUE`` keeps the database from joining with it:
+    it knows nothing of how many keys there are, and would read all of them again for each root, for minutes; as it is,
+    they are read once and hashed.
     """
     conditions: list[ColumnElement[bool]] = []
     for term in where.terms:
@@ -171,7 +173,7 @@ def _build_inner(project_id: UUID, where: Filter) -> list[ColumnElement[bool]]:
         if term.key in ("error", "failed"):
             theirs = theirs.where(other.c.error.is_not(None))  # the words of the index of errors
         met = func.coalesce(_SPAN.trace_id, _SPAN.span_uid).in_(theirs)
-        conditions.append(not_(met) if term.is_excluded else met)
+        conditions.append(not_(met) if term.is_excluded else met.is_(true()))
     return conditions
 
 
