@@ -36,7 +36,9 @@ def bind(settings: Settings) -> socket.socket:
         InvalidInput: The address is not one of this machine.
     """
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # Named as TCP, as the loop sends small answers at once only over sockets that say so; else the second half of an
+    # answer waits for the client to acknowledge the first, which it does 40 ms later.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listener.bind((settings.host, settings.port))
