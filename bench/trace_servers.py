@@ -47,9 +47,13 @@ class TraceServer:
         return f"{self.base}/v1/traces"
 
 
+_CLIENT = httpx.Client(timeout=ANSWER_S, trust_env=False)
+"""One for all, whose connections stay open as those of a browser do; making one takes longer than many answers."""
+
+
 def ask(method: str, url: str, body: object = None) -> Any:
     """Return the JSON of an answer."""
-    answer = httpx.request(method, url, json=body, timeout=ANSWER_S, trust_env=False)
+    answer = _CLIENT.request(method, url, json=body)
     answer.raise_for_status()
     return answer.json()
 

@@ -31,14 +31,17 @@ ORDER BY 1 LIMIT :limit
 """)
 _HOURS: Final = text("""
 SELECT coalesce(h.hour, t.hour) AS hour, coalesce(h.spans_count, 0) AS summed, coalesce(t.spans_count, 0) AS spans
-FROM (SELECT project_id, hour, sum(spans_count) AS spans_count, sum(total_tokens) AS total_tokens
+FROM (SELECT project_id, hour, sum(spans_count) AS spans_count, sum(traces_count) AS traces_count,
+        sum(total_tokens) AS total_tokens
       FROM span_hours GROUP BY project_id, hour) h
 FULL JOIN (
   SELECT project_id, div(start_ns, 3600000000000)::int8 AS hour, count(*) AS spans_count,
+    count(*) FILTER (WHERE parent_uid IS NULL) AS traces_count,
     coalesce(sum(total_tokens) FILTER (WHERE is_counted), 0) AS total_tokens
   FROM spans WHERE event_type <> 'session' GROUP BY 1, 2
 ) t USING (project_id, hour)
 WHERE coalesce(h.spans_count, 0) <> coalesce(t.spans_count, 0)
+   OR coalesce(h.traces_count, 0) <> coalesce(t.traces_count, 0)
    OR coalesce(h.total_tokens, 0) <> coalesce(t.total_tokens, 0)
 ORDER BY 1 LIMIT :limit
 """)
@@ -58,7 +61,7 @@ async def check_spans(database: Database) -> AsyncIterator[IntegrityProblem | In
             yield IntegrityProblem(
                 "span_hour.sums_differ",
                 f"hour {row.hour}",
-                f"Its sums say {row.summed} spans, and there are {row.spans}; or their tokens differ.",
+                f"Its sums say {row.summed} spans, and there are {row.spans}; or their traces or tokens differ.",
             )
         count = await session.scalar(text("SELECT count(*) FROM spans"))
         yield IntegrityTally("spans", count or 0)

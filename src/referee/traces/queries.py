@@ -135,7 +135,7 @@ async def list_traces(
 ) -> Page[Trace]:
     """Return the roots of traces, the latest start first, with what their spans add up to."""
     conditions = build_trace_conditions(project_id, where)
-    total_count = await count_traces(session, *conditions)
+    total_count = await count_traces(session, project_id, where)
     statement = (
         select_spans()
         .options(load_only(*_LISTED, raiseload=True))
@@ -156,8 +156,12 @@ async def list_traces(
     return Page(traces, total_count, limit, next_cursor)
 
 
-async def count_traces(session: AsyncSession, *conditions: ColumnElement[bool]) -> int:
-    """Return how many spans meet all conditions of a root."""
+async def count_traces(session: AsyncSession, project_id: UUID, where: Filter | None = None) -> int:
+    """Return how many traces a project has under a filter; all of them as their hours say."""
+    if where is None or not where.terms:
+        of_hours = select(func.sum(SpanHourRow.traces_count)).where(SpanHourRow.project_id == project_id)
+        return int(await session.scalar(of_hours) or 0)
+    conditions = build_trace_conditions(project_id, where)
     return await session.scalar(select(func.count()).select_from(SpanRow).where(*conditions)) or 0
 
 
@@ -185,6 +189,8 @@ async def count_trace_types(
     return {str(record[0]): int(record[1]) for record in (await session.execute(statement)).all()}
 
 
+# OFFSET keeps the project out of the choice of index: a trace's id says all, and a database that has not counted its
+# rows yet would read the project instead.
 _SUMS: Final = text(
     """
     SELECT t.trace_id, s.*
@@ -192,8 +198,11 @@ _SUMS: Final = text(
       SELECT count(*), count(x.error), sum(x.total_tokens) FILTER (WHERE x.is_counted),
         sum(x.cost_usd) FILTER (WHERE x.is_counted), array_agg(DISTINCT x.model)
       FROM (
-        SELECT error, total_tokens, cost_usd, is_counted, model FROM spans
-        WHERE trace_id = t.trace_id AND project_id = :project_id LIMIT :most
+        SELECT * FROM (
+          SELECT project_id, error, total_tokens, cost_usd, is_counted, model FROM spans
+          WHERE trace_id = t.trace_id OFFSET 0
+        ) AS theirs
+        WHERE project_id = :project_id LIMIT :most
       ) AS x
     ) AS s
     """

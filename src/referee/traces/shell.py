@@ -10,7 +10,7 @@ from referee.foundation.web.filters import parse_filter
 from referee.foundation.web.navigation import JumpHit, NavigationEntry
 from referee.foundation.web.shell import Shell
 from referee.traces import queries
-from referee.traces.filter_fields import SESSION_FIELDS, build_session_conditions, build_trace_conditions
+from referee.traces.filter_fields import SESSION_FIELDS, build_session_conditions
 from referee.traces.page_lists import find_session_url
 from referee.traces.room import TracesRoom
 
@@ -28,7 +28,7 @@ def register_in_shell(shell: Shell, room: Callable[[], TracesRoom]) -> None:
 
     async def count_traces(principal: Principal) -> int:
         async with room().database.reading() as session:
-            return await queries.count_traces(session, *build_trace_conditions(principal.project_id, None))
+            return await queries.count_traces(session, principal.project_id)
 
     async def find_sessions(principal: Principal, text: str, limit: int) -> Sequence[JumpHit]:
         try:

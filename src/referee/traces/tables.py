@@ -63,7 +63,8 @@ class SpanRow(Base):
             "ix_spans__roots",
             "project_id",
             "start_ns",
-            postgresql_include=["span_uid", "trace_id", "event_type"],
+            "span_uid",
+            postgresql_include=["trace_id", "event_type"],
             postgresql_where=text("parent_uid IS NULL AND event_type <> 'session'"),
         ),
         Index(
@@ -156,7 +157,7 @@ class SessionRow(Base):
 
     __tablename__ = "sessions"
     __table_args__ = (
-        Index("ix_sessions__project_id_start_ns", "project_id", "start_ns"),
+        Index("ix_sessions__project_id_start_ns", "project_id", "start_ns", "session_uid"),
         Index("ix_sessions__project_id_last_seen_at", "project_id", "last_seen_at"),
         Index(
             "ix_sessions__user_id",

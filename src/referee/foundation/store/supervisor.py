@@ -70,6 +70,7 @@ SERVER_SETTINGS = {
     "max_parallel_workers_per_gather": "0",
     "max_parallel_maintenance_workers": "0",
     "autovacuum_max_workers": "1",
+    "autovacuum_naptime": "10s",
     "io_method": "sync",
     "jit": "off",
     "wal_level": "minimal",
