@@ -74,6 +74,27 @@ def measure_backfill_kills(*, kills: int, rows: int, seed: int) -> list[Measured
         Measured(name=f"kills of a backfill of {rows:,} rows", value=count.kills, unit=""),
         Measured(name="kills amid work", value=count.kills_amid_work, unit=""),
         Measured(
+            name="files that the dry run before wrote to or made",
+            value=len(count.written_files),
+            unit="",
+            goal=0,
+            details={"files": count.written_files},
+        ),
+        Measured(
+            name="numbers that the dry run predicted otherwise",
+            value=len(count.wrong_predictions),
+            unit="",
+            goal=0,
+            details={"names": count.wrong_predictions},
+        ),
+        Measured(
+            name="rules whose values are not as many as the run says",
+            value=len(count.uncounted_rules),
+            unit="",
+            goal=0,
+            details={"rules": count.uncounted_rules},
+        ),
+        Measured(
             name="tables that differ from an uninterrupted run", value=count.differing_tables, unit="", goal=0
         ),
         Measured(name="undo that did not restore the original", value=not count.is_undone, unit="", goal=0),
