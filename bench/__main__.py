@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+from bench.alert_rules import measure_alert_rules
 from bench.alerts import measure_alert_kills
 from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
@@ -61,6 +62,7 @@ ON_DEMAND = (
     "many-machines",
     "audit",
     "alert-kills",
+    "alert-rules",
     "video-kills",
     "videos",
     "sports2d",
@@ -110,6 +112,7 @@ def main() -> int:
         "alert-kills": lambda given: measure_alert_kills(
             crossings=given.crossings, kills=given.kills, seed=given.seed
         ),
+        "alert-rules": lambda given: measure_alert_rules(spans=given.spans),
         "video-kills": lambda given: measure_video_kills(kills=given.kills, seed=given.seed),
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),
         "videos": lambda given: measure_videos(chunks=given.chunks),
@@ -139,7 +142,7 @@ def main() -> int:
         help="original-pipeline, submitters: clients that send the same at the same time",
     )
     parser.add_argument(
-        "--spans", type=int, default=100_000, help="traces, trace-queries: how many Referee gets"
+        "--spans", type=int, default=100_000, help="traces, trace-queries, alert-rules: how many Referee gets"
     )
     parser.add_argument(
         "--folder", type=Path, help="trace-queries: where the filled store stays for the next run"

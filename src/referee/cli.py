@@ -30,6 +30,7 @@ from referee.foundation.jobs.commands import app as job_app
 from referee.operations.artifact_commands import artifacts_app
 from referee.operations.commands import register_operations
 from referee.operations.probes.commands import probe_app
+from referee.operations.retention_commands import list_retention
 from referee.pipelines.commands import pipeline_app
 from referee.pipelines.reports.commands import report_app
 from referee.tools.advisories.commands import app as advisories_app
@@ -77,6 +78,7 @@ app.add_typer(run_app, name="run")
 app.add_typer(session_app, name="session")
 app.add_typer(trace_app, name="trace")
 app.add_typer(video_app, name="video")
+retention_app.command("list")(list_retention)
 app.add_typer(retention_app, name="retention")
 app.add_typer(judge_app, name="judge")
 app.add_typer(tool_app, name="tool")

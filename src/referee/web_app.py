@@ -59,6 +59,7 @@ from referee.operations.api import create_api as operations_api
 from referee.operations.overview_surface import create_overview_routes
 from referee.operations.pages import create_pages as operations_pages
 from referee.operations.probes.surface import create_probe_routes
+from referee.operations.retention_surface import create_retention_routes
 from referee.operations.serving import DRAIN_S
 from referee.operations.shell import register_in_shell as register_operations
 from referee.pipelines.api import create_api as pipelines_api
@@ -224,6 +225,7 @@ def create_web_app(settings: Settings) -> FastAPI:
         *create_alert_routes(lambda: current().alerts, lambda: current().engine),
         operations_pages(current),
         *create_overview_routes(current),
+        *create_retention_routes(current),
         *create_probe_routes(lambda: current().probes),
     ):
         app.include_router(router)

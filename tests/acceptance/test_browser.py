@@ -314,6 +314,7 @@ def list_addresses(served: Served) -> list[str]:
         f"/ui/jobs/{first['jobs']['job_id']}",
         "/ui/operations",
         "/ui/probes",
+        "/ui/retention",
         "/ui/system",
         "/ui/integrity",
     ]

@@ -169,13 +169,19 @@ def run_alert_kills(
                 [sys.executable, "-m", "tests.alerts.kills", str(minutes)], env=environment
             )
             if killed >= kills:
-                if child.wait() == 0:
+                while child.poll() is None:
+                    try:
+                        child.wait(timeout=20)
+                    except subprocess.TimeoutExpired:
+                        tell(f"{time.monotonic() - began:.0f} s: {len(hook.bodies)} messages")
+                if child.returncode == 0:
                     break
                 raise RuntimeError("the last child failed")
-            seen = len(hook.bodies)
-            deadline = time.monotonic() + 120
-            # A kill counts where work is under way: once the child tells, at a random instant after.
-            while len(hook.bodies) == seen and child.poll() is None and time.monotonic() < deadline:
+            # Kills are spread over the whole run, and count where work is under way: once the child tells, at a
+            # random instant after.
+            goal = max(len(hook.bodies), crossings * killed // max(kills, 1))
+            deadline = time.monotonic() + 600
+            while len(hook.bodies) <= goal and child.poll() is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             time.sleep(chance.uniform(0, 0.6))
             if child.poll() is not None:

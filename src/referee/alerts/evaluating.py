@@ -1,18 +1,19 @@
-"""What a window of values comes to: one statement around the query of a source.
+"""What a window of values comes to: one statement around the query of a source, for all rules that share the window.
 
 Not here: what the number means (``deciding.py``) and who is told (``notifying.py``).
 """
 
 from __future__ import annotations
 
+import operator
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Double, Select, cast, func, select, text
+from sqlalchemy import ColumnElement, Double, FromClause, Select, cast, func, select, text
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.exc import CompileError
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -22,7 +23,22 @@ from referee.alerts.rules import RuleDraft
 from referee.alerts.words import Aggregation, Comparison, RuleKind
 from referee.foundation.web.values import ValueQuestion, ValueSource
 
-__all__ = ["Cause", "Reading", "find_last_end", "find_limits", "list_causes", "read_window"]
+__all__ = [
+    "Answer",
+    "Cause",
+    "Number",
+    "Reading",
+    "Window",
+    "bound_statements",
+    "compose_reading",
+    "find_last_end",
+    "find_limits",
+    "find_number",
+    "find_windows",
+    "list_causes",
+    "read_numbers",
+    "read_window",
+]
 
 STATEMENT_TIMEOUT_MS: Final = 10_000
 """Of one rule: a query that takes longer fails by itself, and every other rule goes on."""
@@ -48,6 +64,39 @@ class Reading:
 
 
 @dataclass(frozen=True, slots=True)
+class Window:
+    """Values that one statement can be about: those of one source, filtered alike, between two instants."""
+
+    project_id: UUID
+    source: str
+    filter: str
+    from_at: datetime
+    to_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Number:
+    """What is made of a window's values: an aggregate, or how many lie beyond a limit."""
+
+    measure: str
+    aggregation: Aggregation | None
+    comparison: Comparison | None = None
+    limit: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """What a number came to."""
+
+    value: float | None
+    values_count: int
+    query: str
+    """The statement of this number alone; rules that share a window are read by one statement of the same parts."""
+    duration_ms: float
+    """Of the whole statement."""
+
+
+@dataclass(frozen=True, slots=True)
 class Cause:
     """One of the worst values of a window."""
 
@@ -55,30 +104,106 @@ class Cause:
     value: float
 
 
-async def read_window(
-    session: AsyncSession, source: ValueSource, rule: RuleDraft, project_id: UUID, to_at: datetime
-) -> Reading:
-    """Return what the window that ends at an instant came to."""
-    started_ns = time.monotonic_ns()
+def find_windows(rule: RuleDraft, project_id: UUID, to_at: datetime) -> tuple[Window, ...]:
+    """Return the windows that a rule is about; of a drift the baseline's is the second."""
+    length = timedelta(seconds=rule.window_s)
+    ends = (to_at, to_at - length) if rule.kind is RuleKind.drift else (to_at,)
+    return tuple(Window(project_id, rule.source, rule.filter, end - length, end) for end in ends)
+
+
+def find_number(rule: RuleDraft) -> Number:
+    """Return what a rule makes of each of its windows."""
+    if rule.kind is RuleKind.per_event:
+        return Number(rule.measure, None, rule.comparison, rule.critical_threshold)
+    return Number(rule.measure, rule.aggregation)
+
+
+async def bound_statements(session: AsyncSession) -> None:
+    """Let no statement of the transaction take longer than one rule may."""
     await session.execute(text(f"SET LOCAL statement_timeout = {STATEMENT_TIMEOUT_MS}"))
-    window = timedelta(seconds=rule.window_s)
-    statement = _compute(source, rule, project_id, to_at - window, to_at)
-    value, count = (await session.execute(statement)).one()
-    baseline = None
+
+
+async def read_numbers(
+    session: AsyncSession, source: ValueSource, window: Window, numbers: Iterable[Number]
+) -> Mapping[Number, Answer]:
+    """Return what several numbers of one window came to, in as few statements as the source allows."""
+    wanted: dict[str, list[Number]] = {}
+    for number in dict.fromkeys(numbers):
+        wanted.setdefault(number.measure, []).append(number)
+    where = source.read_filter(window.filter)
+    selects = {
+        measure: source.build(
+            ValueQuestion(
+                project_id=window.project_id,
+                measure=measure,
+                filter=where,
+                from_at=window.from_at,
+                to_at=window.to_at,
+            )
+        )
+        for measure in wanted
+    }
+    answers: dict[Number, Answer] = {}
+    for measures in _group_alike(selects):
+        started_ns = time.monotonic_ns()
+        first, *others = measures
+        values = selects[first].add_columns(
+            *(
+                selects[measure].selected_columns["value"].label(f"value_{at}")
+                for at, measure in enumerate(others, 1)
+            )
+        )
+        watched = values.subquery("watched")
+        columns: list[ColumnElement[Any]] = []
+        for at, measure in enumerate(measures):
+            value = cast(watched.c["value" if at == 0 else f"value_{at}"], Double)
+            columns.append(func.count(value).label(f"count_{at}"))
+            columns += [_make_column(number, value) for number in wanted[measure]]
+        row = iter((await session.execute(select(*columns).select_from(watched))).one())
+        counted: list[tuple[Number, float | None, int]] = []
+        for measure in measures:
+            count = int(next(row))
+            counted += [(number, next(row), count) for number in wanted[measure]]
+        duration_ms = (time.monotonic_ns() - started_ns) / 1e6
+        for number, value_found, count in counted:
+            answers[number] = Answer(
+                None if value_found is None else float(value_found),
+                count,
+                _write(_compute(selects[number.measure], number)),
+                duration_ms,
+            )
+    return answers
+
+
+def compose_reading(rule: RuleDraft, answers: Sequence[Answer]) -> Reading:
+    """Return what a rule's windows come to together, in the order of ``find_windows``."""
+    answer, value, baseline, count = answers[0], answers[0].value, None, answers[0].values_count
     if value is None and rule.kind is RuleKind.aggregate and rule.minimum_count == 0:
         value = 0.0  # a rule that needs no values means something by an empty window: nothing waits, nothing failed
     if rule.kind is RuleKind.drift:
-        before = _compute(source, rule, project_id, to_at - 2 * window, to_at - window)
-        baseline, before_count = (await session.execute(before)).one()
-        count = min(count, before_count)
+        baseline = answers[1].value
+        count = min(count, answers[1].values_count)
         value = (value - baseline) / abs(baseline) if value is not None and baseline else None
     return Reading(
-        value=None if value is None else float(value),
-        baseline_value=None if baseline is None else float(baseline),
+        value=value,
+        baseline_value=baseline,
         values_count=count,
-        query=_write(statement),
-        duration_ms=(time.monotonic_ns() - started_ns) / 1e6,
+        query=answer.query,
+        duration_ms=sum(one.duration_ms for one in answers),
     )
+
+
+async def read_window(
+    session: AsyncSession, source: ValueSource, rule: RuleDraft, project_id: UUID, to_at: datetime
+) -> Reading:
+    """Return what the window that ends at an instant came to, for one rule."""
+    await bound_statements(session)
+    number = find_number(rule)
+    answers = [
+        (await read_numbers(session, source, window, [number]))[number]
+        for window in find_windows(rule, project_id, to_at)
+    ]
+    return compose_reading(rule, answers)
 
 
 async def list_causes(
@@ -127,21 +252,39 @@ def _values(
     return source.build(question).subquery("watched")
 
 
-def _compute(
-    source: ValueSource, rule: RuleDraft, project_id: UUID, from_at: datetime, to_at: datetime
-) -> Select[Any]:
-    watched = _values(source, rule, project_id, from_at, to_at)
-    value: ColumnElement[Any] = cast(watched.c.value, Double)
-    if rule.kind is RuleKind.per_event:
-        limit = rule.critical_threshold
-        beyond = {
-            Comparison.above: value > limit,
-            Comparison.at_least: value >= limit,
-            Comparison.below: value < limit,
-            Comparison.at_most: value <= limit,
-        }[rule.comparison]
-        return select(cast(func.count().filter(beyond), Double), func.count(value)).select_from(watched)
-    return select(_aggregate(rule.aggregation, value), func.count(value)).select_from(watched)
+def _group_alike(selects: Mapping[str, Select[Any]]) -> list[list[str]]:
+    """Return the measures whose statements read the same rows, together: they differ in the value alone."""
+    groups: list[tuple[list[FromClause], Select[Any], list[str]]] = []
+    for measure, statement in selects.items():
+        columns, tables = statement.selected_columns, list(statement.get_final_froms())
+        rows = statement.with_only_columns(columns["at"], columns["subject"])
+        for known_tables, known, measures in groups:
+            # Tables are compared as objects: two aliases of one table are two sets of rows.
+            is_alike = len(tables) == len(known_tables) and all(map(operator.is_, tables, known_tables))
+            if is_alike and known.compare(rows):
+                measures.append(measure)
+                break
+        else:
+            groups.append((tables, rows, [measure]))
+    return [measures for _, _, measures in groups]
+
+
+def _compute(values: Select[Any], number: Number) -> Select[Any]:
+    watched = values.subquery("watched")
+    value = cast(watched.c.value, Double)
+    return select(_make_column(number, value), func.count(value)).select_from(watched)
+
+
+def _make_column(number: Number, value: ColumnElement[Any]) -> ColumnElement[Any]:
+    if number.aggregation is not None:
+        return _aggregate(number.aggregation, value)
+    beyond = {
+        Comparison.above: value > number.limit,
+        Comparison.at_least: value >= number.limit,
+        Comparison.below: value < number.limit,
+        Comparison.at_most: value <= number.limit,
+    }[number.comparison or Comparison.above]
+    return cast(func.count().filter(beyond), Double)
 
 
 def _aggregate(aggregation: Aggregation, value: ColumnElement[Any]) -> ColumnElement[Any]:

@@ -16,7 +16,7 @@ EVALUATIONS = Counter(
 )
 EVALUATION_SECONDS = Histogram(
     "referee_alerts_evaluation_seconds",
-    "Time for one rule: its query, its state and its notification.",
+    "Time to read one rule's windows; rules that share one are read together.",
     registry=REGISTRY,
     buckets=(0.002, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
 )

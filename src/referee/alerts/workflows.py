@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Final
 from uuid import UUID
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from referee.alerts.delivering import deliver_due
 from referee.alerts.firing import evaluate_due
+from referee.alerts.keeping import forget_log
 from referee.alerts.notifying import DELIVER, ask_for_delivery
 from referee.alerts.room import AlertsRoom
-from referee.alerts.sampling import Sampler
 from referee.alerts.service import OPERATOR_PROJECT, ensure_default_rules
-from referee.alerts.tables import AlertChannelRow, AlertDeliveryRow, AlertEvaluationRow, AlertNotificationRow
+from referee.alerts.tables import AlertChannelRow, AlertDeliveryRow
 from referee.core.findings import JsonValue
 from referee.foundation.access import get_project, list_projects
 from referee.foundation.jobs import JobContext, JobEngine
@@ -67,7 +66,7 @@ def register_alert_workflows(room: AlertsRoom, engine: JobEngine) -> None:
         return {"deliveries_count": asked_count}
 
     async def forget(_: JobContext, __: dict[str, JsonValue]) -> dict[str, JsonValue]:
-        return {"deleted_count": await _forget(room)}
+        return {"deleted_count": await forget_log(room)}
 
     engine.register_queue(_EVALUATE_QUEUE, concurrency=None, worker_concurrency=1)
     engine.register_queue(_DELIVER_QUEUE, concurrency=None, worker_concurrency=_DELIVER_SLOTS)
@@ -109,24 +108,3 @@ async def _ensure_rules(room: AlertsRoom) -> None:
         cursor = page.next_cursor
         if cursor is None:
             return
-
-
-async def _forget(room: AlertsRoom) -> int:
-    oldest = func.now() - timedelta(days=room.settings.alert_log_days)
-    await Sampler(room).forget()
-    async with room.database.transaction() as session:
-        evaluations = await session.execute(
-            delete(AlertEvaluationRow).where(AlertEvaluationRow.to_at < oldest)
-        )
-        await session.execute(
-            delete(AlertDeliveryRow).where(
-                AlertDeliveryRow.created_at < oldest, AlertDeliveryRow.state != "queued"
-            )
-        )
-        open_ones = select(AlertDeliveryRow.delivery_id).where(
-            AlertDeliveryRow.notification_id == AlertNotificationRow.notification_id
-        )
-        await session.execute(
-            delete(AlertNotificationRow).where(AlertNotificationRow.created_at < oldest, ~open_ones.exists())
-        )
-    return int(evaluations.rowcount)  # type: ignore[attr-defined]  # of a statement that deletes

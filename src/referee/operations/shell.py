@@ -40,6 +40,7 @@ def register_in_shell(shell: Shell, application: GetApplication) -> None:
         ),
         NavigationEntry("Operate", "Probes", "/ui/probes", icon="activity", order=15),
         NavigationEntry("Operate", "System", "/ui/system", icon="server", order=20, key="s"),
+        NavigationEntry("Operate", "Retention", "/ui/retention", icon="clock", order=25),
         NavigationEntry("Operate", "Integrity", "/ui/integrity", icon="shield", order=30, key="i"),
     )
     shell.navigation.register_jump(find_jobs)

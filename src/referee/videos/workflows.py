@@ -21,6 +21,7 @@ from referee.foundation.jobs import ChildJob, ChildResult, Job, JobContext, JobE
 from referee.foundation.store import record_artifacts
 from referee.videos import chunks, passes
 from referee.videos.folders import PREFIX, work_folder
+from referee.videos.old_uploads import list_old_uploads
 from referee.videos.outcomes import compute_pass
 from referee.videos.queries import get_video
 from referee.videos.recording import advance, fail_revision, record_pass
@@ -30,7 +31,6 @@ from referee.videos.service import ANALYZE
 from referee.videos.shapes import PassKind, VideoRefused, VideoState
 from referee.videos.states import ChunkState, ProxyState
 from referee.videos.tables import VideoChunkRow, VideoRevisionRow, VideoRow
-from referee.videos.uploading import upload_path
 
 __all__ = ["register_video_workflows"]
 
@@ -224,31 +224,19 @@ async def _store_proxy(
 
 async def _sweep(room: VideosRoom) -> int:
     """Give up uploads that nobody goes on with, and remove folders of work that nobody has. Returns how many."""
-    oldest_s = time.time() - room.settings.video_upload_keep_days * 86_400
-    async with room.database.reading() as session:
-        waiting = (
-            await session.execute(
-                select(VideoRow.video_id, VideoRevisionRow.revision_id, VideoRow.created_at)
-                .join(VideoRevisionRow, VideoRevisionRow.video_id == VideoRow.video_id)
-                .where(VideoRevisionRow.state == VideoState.awaiting_upload.value)
-                .order_by(VideoRow.sequence)
-                .limit(10_000)
-            )
-        ).all()
     count = 0
-    for video_id, revision_id, created_at in waiting:
-        path = upload_path(room.settings, video_id)
-        touched_s = path.stat().st_mtime if path.exists() else created_at.timestamp()
-        if touched_s > oldest_s:
-            continue
+    for old in await list_old_uploads(room.database, room.settings, room.settings.video_upload_keep_days):
         async with room.database.transaction() as session:
             await session.execute(
-                update(VideoRow).where(VideoRow.video_id == video_id).values(upload_id=None)
+                update(VideoRow).where(VideoRow.video_id == old.video_id).values(upload_id=None)
             )
             await fail_revision(
-                session, revision_id, "video.upload_given_up", "The upload was begun and not gone on with."
+                session,
+                old.revision_id,
+                "video.upload_given_up",
+                "The upload was begun and not gone on with.",
             )
-        path.unlink(missing_ok=True)
+        old.path.unlink(missing_ok=True)
         count += 1
     await asyncio.to_thread(_remove_leftovers, room)
     return count

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 from uuid import UUID
 
 import pytest
@@ -100,7 +102,10 @@ class WorkerProcess:
         return line
 
 
-StartWorker = Callable[[], Awaitable[WorkerProcess]]
+class StartWorker(Protocol):
+    """Starts a worker, of the source in another folder if one is given."""
+
+    def __call__(self, source: Path | None = None) -> Awaitable[WorkerProcess]: ...
 
 
 @pytest.fixture
@@ -108,7 +113,8 @@ async def start_worker(job_settings: Settings, tmp_path: Path) -> AsyncIterator[
     """Start workers as processes; they are ended after the test."""
     workers: list[WorkerProcess] = []
 
-    async def start() -> WorkerProcess:
+    async def start(source: Path | None = None) -> WorkerProcess:
+        paths = [*([] if source is None else [str(source)]), os.environ.get("PYTHONPATH", "")]
         log = tmp_path / f"worker-{len(workers)}.log"
         with log.open("wb") as stderr:
             process = await asyncio.create_subprocess_exec(
@@ -117,6 +123,7 @@ async def start_worker(job_settings: Settings, tmp_path: Path) -> AsyncIterator[
                 job_settings.model_dump_json(exclude={"allowed_roots"}),
                 stdout=asyncio.subprocess.PIPE,
                 stderr=stderr,
+                env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
             )
         worker = WorkerProcess(process, log)
         workers.append(worker)

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import structlog
 
+from referee import __version__
 from referee.core.findings import JsonValue
 from referee.foundation.jobs import ChildJob, JobContext, JobEngine
 from referee.foundation.settings import Settings, load_settings
@@ -89,7 +90,7 @@ async def main() -> None:
     database = await open_database(settings, migrate=False)
     engine = make_engine(settings, database)
     await engine.start(is_worker=True, worker_kind="worker")
-    say("ready", engine.executor_id)
+    say("ready", engine.executor_id, __version__)
     await stop.wait()
     await engine.stop()
     await database.close()

@@ -45,7 +45,7 @@ if TYPE_CHECKING:
         get_child_id,
     )
     from referee.foundation.jobs.tables import JobRow, WorkerLeaseRow
-    from referee.foundation.jobs.upkeep import delete_ended_jobs, reconcile
+    from referee.foundation.jobs.upkeep import count_old_jobs, delete_ended_jobs, reconcile
 
 __all__ = [
     "ACTIVE_STATES",
@@ -66,6 +66,7 @@ __all__ = [
     "Worker",
     "WorkerLeaseRow",
     "count_jobs",
+    "count_old_jobs",
     "delete_ended_jobs",
     "get_child_id",
     "get_job",
@@ -117,6 +118,7 @@ __getattr__ = open_door(
             "WorkerLeaseRow",
         ),
         "upkeep": (
+            "count_old_jobs",
             "delete_ended_jobs",
             "reconcile",
         ),

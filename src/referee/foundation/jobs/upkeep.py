@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
+from datetime import datetime
 from typing import TYPE_CHECKING, Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import aliased
 
@@ -17,13 +18,14 @@ from referee.foundation.jobs.ending import end_job
 from referee.foundation.jobs.library import SettledJob
 from referee.foundation.jobs.states import ENDED_STATES, JobError, JobState
 from referee.foundation.jobs.tables import JobRow
+from referee.foundation.store import Database
 
 if TYPE_CHECKING:
     from referee.foundation.jobs.engine import JobEngine
     from referee.foundation.jobs.leases import Lease
     from referee.foundation.jobs.runner import JobRunner
 
-__all__ = ["StuckSweep", "delete_ended_jobs", "hand_back_own", "reconcile", "take_over"]
+__all__ = ["StuckSweep", "count_old_jobs", "delete_ended_jobs", "hand_back_own", "reconcile", "take_over"]
 
 logger = structlog.get_logger(__name__)
 
@@ -153,19 +155,9 @@ async def delete_ended_jobs(engine: JobEngine, *, older_than_days: float, kind_p
     deleted_count = 0
     while True:
         async with engine.database.transaction() as session:
-            child = aliased(JobRow)
             oldest = (
                 select(JobRow.job_id)
-                .where(
-                    JobRow.finished_at
-                    < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_days * 86_400),
-                    JobRow.state.in_(ENDED_STATES),
-                    JobRow.parent_job_id.is_(None),
-                    JobRow.kind.startswith(kind_prefix, autoescape=True),
-                    ~select(child.job_id)
-                    .where(child.parent_job_id == JobRow.job_id, child.state.not_in(ENDED_STATES))
-                    .exists(),
-                )
+                .where(_is_old(older_than_days, kind_prefix))
                 .order_by(JobRow.finished_at)
                 .limit(DELETE_BATCH_COUNT)
                 .with_for_update(skip_locked=True)
@@ -176,6 +168,32 @@ async def delete_ended_jobs(engine: JobEngine, *, older_than_days: float, kind_p
             await engine.library.delete([*job_ids, *await _list_descendants(session, job_ids)])
             await session.execute(delete(JobRow).where(JobRow.job_id.in_(job_ids)))
         deleted_count += len(job_ids)
+
+
+async def count_old_jobs(
+    database: Database, project_id: UUID, *, older_than_days: float, kind_prefix: str = ""
+) -> tuple[int, datetime | None]:
+    """Return how many top-level jobs of a project would go, and when the first of them ended."""
+    statement = select(func.count(), func.min(JobRow.finished_at)).where(
+        JobRow.project_id == project_id, _is_old(older_than_days, kind_prefix)
+    )
+    async with database.reading() as session:
+        count, oldest_at = (await session.execute(statement)).one()
+    return count, oldest_at
+
+
+def _is_old(older_than_days: float, kind_prefix: str) -> ColumnElement[bool]:
+    child = aliased(JobRow)
+    open_children = select(child.job_id).where(
+        child.parent_job_id == JobRow.job_id, child.state.not_in(ENDED_STATES)
+    )
+    return and_(
+        JobRow.finished_at < func.now() - func.make_interval(0, 0, 0, 0, 0, 0, older_than_days * 86_400),
+        JobRow.state.in_(ENDED_STATES),
+        JobRow.parent_job_id.is_(None),
+        JobRow.kind.startswith(kind_prefix, autoescape=True),
+        ~open_children.exists(),
+    )
 
 
 async def _list_descendants(session: AsyncSession, job_ids: list[UUID]) -> list[UUID]:

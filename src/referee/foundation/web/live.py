@@ -17,7 +17,7 @@ import asyncio
 import contextlib
 import json
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, TypeAlias
 from uuid import UUID
@@ -31,7 +31,7 @@ from referee.core.errors import Forbidden, InvalidInput, TooManyRequests
 from referee.core.findings import JsonValue
 from referee.foundation.access import Principal
 
-__all__ = ["CHANNEL", "LiveEvent", "LiveHub", "LiveStream", "encode_event", "publish"]
+__all__ = ["CHANNEL", "LiveEvent", "LiveHub", "LiveStream", "encode_event", "publish", "publish_all"]
 
 CHANNEL: Final = "referee_live"
 HEARTBEAT_S: Final = 15.0
@@ -71,13 +71,27 @@ async def publish(
         payload: Small JSON for a counter or a message; left out when larger than ``MAX_PAYLOAD_BYTES``.
         project_id: Only this project's pages hear it; None: all, for a topic that names its one object.
     """
+    body = _write_event(topic, payload, project_id)
+    await target.execute(text("SELECT pg_notify(:channel, :body)"), {"channel": CHANNEL, "body": body})
+
+
+async def publish_all(target: Publisher, topics: Sequence[str]) -> None:
+    """Tell every open page that these topics changed, in one statement. Each names its one object."""
+    bodies = [_write_event(topic, {}, None) for topic in topics]
+    await target.execute(
+        text("SELECT pg_notify(:channel, body) FROM unnest(CAST(:bodies AS text[])) AS body"),
+        {"channel": CHANNEL, "bodies": bodies},
+    )
+
+
+def _write_event(topic: str, payload: JsonValue, project_id: UUID | None) -> str:
     event: dict[str, JsonValue] = {"topic": topic, "payload": payload}
     if project_id is not None:
         event["project_id"] = str(project_id)
     body = json.dumps(event, separators=(",", ":"))
     if len(body.encode()) > MAX_PAYLOAD_BYTES:
         body = json.dumps({**event, "payload": None}, separators=(",", ":"))
-    await target.execute(text("SELECT pg_notify(:channel, :body)"), {"channel": CHANNEL, "body": body})
+    return body
 
 
 def encode_event(event: LiveEvent) -> str:

@@ -11,7 +11,7 @@ from typing import Final
 from uuid import UUID
 
 import structlog
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import ColumnElement, and_, delete, func, select, update
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncSession
 
@@ -21,6 +21,7 @@ from referee.core.findings import JsonValue
 from referee.core.ids import new_id
 from referee.foundation.access import create_project, find_local_principal, get_project
 from referee.foundation.jobs import JobEngine
+from referee.foundation.store import Database
 from referee.operations.probes import metrics
 from referee.operations.probes.checks import CHECKS, Check, ProbeFailed, Stopwatch
 from referee.operations.probes.queries import get_result, view_result
@@ -32,6 +33,7 @@ from referee.traces.retention import get_retention, set_retention
 __all__ = [
     "KINDS",
     "ProbeRunner",
+    "count_old_results",
     "end_result",
     "ensure_probe_project",
     "forget_probes",
@@ -248,6 +250,19 @@ class ProbeRunner:
         await self._checks[probe](self._room, project_id, watch)
 
 
+async def count_old_results(database: Database, keep_days: float) -> tuple[int, datetime | None]:
+    """Return how many results of probes would go, and from when the oldest is."""
+    statement = select(func.count(), func.min(ProbeResultRow.requested_at)).where(_is_old(keep_days))
+    async with database.reading() as session:
+        count, oldest_at = (await session.execute(statement)).one()
+    return count, oldest_at
+
+
+def _is_old(keep_days: float) -> ColumnElement[bool]:
+    oldest = func.now() - timedelta(days=keep_days)
+    return and_(ProbeResultRow.requested_at < oldest, ProbeResultRow.outcome.is_not(None))
+
+
 async def forget_probes(room: ProbesRoom) -> int:
     """Delete results that are too old, and the analyses of probes with them. Returns how many results went.
 
@@ -257,7 +272,7 @@ async def forget_probes(room: ProbesRoom) -> int:
     async with room.database.transaction() as session:
         gone = await session.scalars(
             delete(ProbeResultRow)
-            .where(ProbeResultRow.requested_at < func.now() - oldest, ProbeResultRow.outcome.is_not(None))
+            .where(_is_old(room.settings.probe_keep_days))
             .returning(ProbeResultRow.probe_result_id)
         )
         count = len(gone.all())
