@@ -31,6 +31,8 @@ class SyntheticVision:
         self.look_s = look_s
         self.broken = set(broken)
         """Chunks that cannot be decoded."""
+        self.lost: set[int] = set()
+        """Chunks at which the worker goes away."""
         self.seen: list[str] = []
         """What was begun, in order."""
 
@@ -66,6 +68,8 @@ class SyntheticVision:
         on_progress: OnProgress,
     ) -> Track:
         """Look at one stretch."""
+        if chunk.index in self.lost:
+            raise asyncio.CancelledError
         if chunk.index in self.broken:
             self.seen.append(f"broken{chunk.index}")
             raise VideoRefused("crashed", "The decoder ended. Try again.")

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from uuid import UUID
 
 import pytest
+from sqlalchemy import update
 from tests.videos.kills import open_room, run_video_kills
 from tests.videos.recorded import CLIP, request_of
 from tests.videos.synthetic import CHUNKS_COUNT, SyntheticVision
@@ -17,7 +18,7 @@ from referee.foundation.access import get_project
 from referee.foundation.jobs import JobEngine
 from referee.foundation.settings import Settings
 from referee.foundation.store import Database
-from referee.videos import VideosRoom, register_video_workflows, service, targets
+from referee.videos import VideosRoom, chunks, register_video_workflows, service, targets
 from referee.videos.queries import get_video
 from referee.videos.result_queries import find_missing, find_results, list_passes, list_stretches
 from referee.videos.shapes import (
@@ -29,6 +30,7 @@ from referee.videos.shapes import (
     Target,
     VideoState,
 )
+from referee.videos.tables import VideoChunkRow
 from referee.videos.views import Video
 
 
@@ -103,6 +105,27 @@ async def test_chunk_that_fails_three_times_is_named_as_missing_seconds(working:
     assert "The decoder ended" in missing["reason"]
     assert [one.attempts_count for one in stretches] == [1, 1, 3, 1, 1, 1]
     assert working.vision.seen.count("broken2") == 3
+
+
+async def test_chunk_whose_worker_is_lost_is_made_again_and_not_counted(working: Working) -> None:
+    working.vision.broken = {2}
+    video = await working.settle((await working.add(is_deep=True)).video_id)
+    revision_id = video.revision.revision_id
+    async with working.room.database.transaction() as session:
+        await session.execute(
+            update(VideoChunkRow)
+            .where(VideoChunkRow.revision_id == revision_id, VideoChunkRow.position == 2)
+            .values(state="queued", attempts_count=0)
+        )
+    working.vision.broken, working.vision.lost = set(), {2}
+    for _ in range(chunks.MAX_CHUNK_ATTEMPTS_COUNT + 1):
+        with pytest.raises(asyncio.CancelledError):
+            await chunks.run_chunk(working.room, working.project_id, revision_id, 2)
+    working.vision.lost = set()
+    assert await chunks.run_chunk(working.room, working.project_id, revision_id, 2) == "done"
+    async with working.room.database.reading() as session:
+        stretches = await list_stretches(session, revision_id)
+    assert [one.attempts_count for one in stretches] == [1] * CHUNKS_COUNT
 
 
 async def test_failed_analysis_keeps_what_it_has_and_retry_goes_on(working: Working) -> None:

@@ -1,4 +1,4 @@
-"""The deep pass: chunks that are analysed by themselves, each at most three times.
+"""The deep pass: chunks that are analysed by themselves, each tried at most three times.
 
 Every function may run again after a crash: what is stored already is not done again.
 """
@@ -145,16 +145,17 @@ async def run_chunk(room: VideosRoom, project_id: UUID, revision_id: UUID, posit
 
 
 async def _begin_attempt(room: VideosRoom, revision_id: UUID, position: int) -> int | None:
-    """Count an attempt at a chunk. None: it is done, or has failed too often."""
+    """Count an attempt at a chunk. None: it is done, or has failed too often.
+
+    One that is still marked as running lost its worker, which says nothing of the clip, whose frames a process of
+    their own reads: that attempt is made again and not counted. The engine bounds how often a job may lose its worker.
+    """
     async with room.database.transaction() as session:
         row = await session.get(VideoChunkRow, (revision_id, position), with_for_update=True)
         if row is None or row.state in (ChunkState.done.value, ChunkState.failed.value):
             return None
-        if row.attempts_count >= MAX_CHUNK_ATTEMPTS_COUNT:
-            row.state = ChunkState.failed.value
-            row.reason = row.reason or f"Its worker was lost {row.attempts_count} times."
-            return None
-        row.attempts_count += 1
+        if row.state != ChunkState.running.value:
+            row.attempts_count += 1
         row.state = ChunkState.running.value
         row.done_share = 0.0
         return row.attempts_count

@@ -39,6 +39,9 @@ PROXY: Final = "videos.proxy"
 _TIMEOUT_S: Final = 24 * 3600.0
 _ACTION_PRIORITY: Final = 10
 _OTHER_PRIORITY: Final = 100
+_MAX_ATTEMPTS: Final = 30
+"""A revision mostly waits for its chunks, and clips are read in processes of their own: workers that are lost under it
+are hardly lost by its doing."""
 _LEFTOVER_AGE_S: Final = 86_400.0
 """A folder of work older than this belongs to nobody: no chunk takes as long."""
 
@@ -86,7 +89,9 @@ def register_video_workflows(room: VideosRoom, engine: JobEngine) -> None:
     engine.register_queue("videos", worker_concurrency=slots, max_waiting_count=waiting)
     engine.register_queue("video_chunks", worker_concurrency=slots, max_waiting_count=waiting)
     engine.register_queue("video_proxies", worker_concurrency=1, max_waiting_count=waiting)
-    engine.register(ANALYZE, analyze, queue="videos", timeout_s=_TIMEOUT_S, on_end=end)
+    engine.register(
+        ANALYZE, analyze, queue="videos", timeout_s=_TIMEOUT_S, max_attempts=_MAX_ATTEMPTS, on_end=end
+    )
     engine.register(CHUNK, chunk, queue="video_chunks", timeout_s=_TIMEOUT_S)
     engine.register(PROXY, proxy, queue="video_proxies", timeout_s=_TIMEOUT_S, on_end=end_proxy)
     engine.register_schedule("sweep_videos", "17 * * * *", sweep)
