@@ -59,7 +59,7 @@ def measure_backfills(*, rows: int) -> list[Measured]:
 
 
 def measure_backfill_kills(*, kills: int, rows: int, seed: int) -> list[Measured]:
-    """Kill a run at random instants, and compare its end with that of one nobody killed."""
+    """Plan a run, kill it at random instants, compare its end with the plan and one nobody killed, and undo it."""
     print(f"seed {seed}", file=sys.stderr)
     with temporary_folder() as folder:
         count = run_kills(
@@ -75,6 +75,15 @@ def measure_backfill_kills(*, kills: int, rows: int, seed: int) -> list[Measured
         Measured(name="kills amid work", value=count.kills_amid_work, unit=""),
         Measured(
             name="tables that differ from an uninterrupted run", value=count.differing_tables, unit="", goal=0
+        ),
+        Measured(name="files that the dry run changed", value=count.dry_files_changed, unit="", goal=0),
+        Measured(name="rows that the dry run predicted to be filled", value=count.predicted_count, unit=""),
+        Measured(
+            name="counts by rule and reason that differ from the dry run's",
+            value=len(count.mispredicted),
+            unit="",
+            goal=0,
+            details={"differing": list(count.mispredicted)},
         ),
         Measured(name="undo that did not restore the original", value=not count.is_undone, unit="", goal=0),
     ]

@@ -12,11 +12,13 @@ import sqlite3
 import time
 from collections.abc import Callable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from referee.backfills.audit_worlds import create_audit_database
+from referee.backfills.checking import compare_with_plan
 from referee.backfills.ledger import Ledger, Run, RunOptions
+from referee.backfills.planning import Plan, make_plan
 from referee.backfills.registry import create_backfill
 from referee.backfills.running import RunRequest, run_backfill, start_run
 from referee.backfills.states import RunState
@@ -43,6 +45,12 @@ class KillCount:
     differing_tables: int
     is_undone: bool
     """Whether undo gave the first content back, byte for byte."""
+    dry_files_changed: int
+    """Files of the database (itself, ``-wal``, ``-shm``) that the dry run changed, made or removed."""
+    predicted_count: int
+    """Rows that the dry run said would be filled."""
+    mispredicted: tuple[str, ...]
+    """Counters and rules for which the dry run said another number than was done, by counters or side table."""
 
 
 def run_kills(
@@ -54,6 +62,12 @@ def run_kills(
     create_audit_database(original, rows, seed=seed)
     for path in (whole, killed):
         shutil.copy(original, path)
+    before = _digest_files(killed)
+    plan = _plan(killed)
+    after = _digest_files(killed)
+    tell(
+        f"dry run of {plan.selected_count:,} rows in {plan.elapsed_s:.1f} s; files {before} before, {after} after"
+    )
     began = time.monotonic()
     work(whole, batch_size)
     whole_s = time.monotonic() - began
@@ -68,16 +82,55 @@ def run_kills(
             tell(f"{number + 1} kills, {seen:,} rows done")
     work(killed, batch_size)
     differing = [name for name in _TABLES if digest_file(whole, name) != digest_file(killed, name)]
+    mispredicted = sorted({name for path in (whole, killed) for name in _name_mispredicted(path, plan)})
     with open_target(str(killed)) as target:
         run = Ledger(target).find_run()
         assert run is not None
         undo_run(target, run)
     return KillCount(
-        kills,
-        amid_count,
-        len(differing),
-        digest_file(original, "task_audits") == digest_file(killed, "task_audits"),
+        kills=kills,
+        kills_amid_work=amid_count,
+        differing_tables=len(differing),
+        is_undone=digest_file(original, "task_audits") == digest_file(killed, "task_audits"),
+        dry_files_changed=sum(before.get(name) != after.get(name) for name in {*before, *after}),
+        predicted_count=0 if plan.predicted is None else plan.predicted.filled_count,
+        mispredicted=tuple(mispredicted),
     )
+
+
+def _plan(path: Path) -> Plan:
+    """Return what a dry run says, as ``referee backfill plan`` does it."""
+    with open_target(str(path), is_read_only=True) as target:
+        return make_plan(target, create_backfill("audit-decisions"))
+
+
+def _name_mispredicted(path: Path, plan: Plan) -> list[str]:
+    """Return what the dry run said differently from the run's counters or from provenance in the side tables."""
+    backfill = create_backfill("audit-decisions")
+    with open_target(str(path), is_read_only=True) as target:
+        ledger = Ledger(target)
+        run = ledger.find_run()
+        assert run is not None
+        assert plan.predicted is not None
+        rules = ledger.count_provenance(backfill, run.run_no)
+        reasons = ledger.count_dead_letters(backfill.name)
+    rows = compare_with_plan(replace(run, predicted=plan.predicted))
+    said = {**plan.predicted.rules, **plan.predicted.reasons}
+    found = {**rules, **reasons}
+    return [name for name, then, now in rows if then != now] + [
+        name for name in {*said, *found} if said.get(name, 0) != found.get(name, 0)
+    ]
+
+
+def _digest_files(path: Path) -> dict[str, str]:
+    """Return SHA-256 of the database's file and of those SQLite keeps beside it, as far as there are any."""
+    digests = {}
+    for end in ("", "-wal", "-shm", "-journal"):
+        one = path.with_name(path.name + end)
+        if one.exists():
+            with one.open("rb") as file:
+                digests[f"db{end}"] = hashlib.file_digest(file, "sha256").hexdigest()
+    return digests
 
 
 def _kill_once(path: Path, batch_size: int, after_s: float, *, is_early: bool) -> None:
