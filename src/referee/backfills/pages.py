@@ -184,6 +184,8 @@ def _describe(run: BackfillRun) -> dict[str, Any]:
         "progress": progress,
         "rate": None if progress is None else progress.get("rows_per_s"),
         "left": _left(progress),
+        "rested": _rested(run),
+        "has_plan": run.run is not None and run.run.get("predicted") is not None,
         "compared": _compare(run, known),
         "checks": [] if run.run is None else run.run.get("checks", []),
         "options": run.request["options"] if run.run is None or run.is_dry else run.run,
@@ -194,7 +196,19 @@ def _describe(run: BackfillRun) -> dict[str, Any]:
 def _left(progress: Any) -> str:
     if progress is None or progress.get("remaining_s") is None:
         return "not known yet"
-    return format_duration(progress["remaining_s"])
+    seconds = progress["remaining_s"]
+    return format_duration(seconds) if seconds < 1 else format_duration(round(seconds)).replace(".0 s", " s")
+
+
+def _rested(run: BackfillRun) -> tuple[int, int] | None:
+    """Return how many rows are done, and of how many, where a run stopped before its end."""
+    if (
+        run.run is None
+        or run.is_dry
+        or run.state not in (RunState.paused, RunState.failed, RunState.cancelled)
+    ):
+        return None
+    return run.run["counts"]["seen_count"], run.run["selected_count"]
 
 
 def _compare(run: BackfillRun, known: dict[str, str]) -> list[tuple[str, str, int | None, int | None]]:

@@ -243,8 +243,8 @@ class _Runner:
             if share > wishes.options.max_failure_share:
                 return self._end(
                     RunState.failed,
-                    f"{share:.0%} of {counts.seen_count:,} rows could not be processed, which is more than "
-                    f"{wishes.options.max_failure_share:.0%}.",
+                    f"{share * 100:.3g} % of {counts.seen_count:,} rows could not be processed, which is more than "
+                    f"{wishes.options.max_failure_share * 100:.3g} %.",
                 )
         return None
 
