@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.alert_rules import measure_alert_rules
+from bench.alert_rules import measure_alert_latency, measure_alert_rules
 from bench.alerts import measure_alert_kills
 from bench.analyses import measure_analysis
 from bench.analyzers import measure_analyzers
@@ -62,6 +62,7 @@ ON_DEMAND = (
     "many-machines",
     "audit",
     "alert-kills",
+    "alert-latency",
     "alert-rules",
     "video-kills",
     "videos",
@@ -112,6 +113,7 @@ def main() -> int:
         "alert-kills": lambda given: measure_alert_kills(
             crossings=given.crossings, kills=given.kills, seed=given.seed
         ),
+        "alert-latency": lambda _: measure_alert_latency(),
         "alert-rules": lambda given: measure_alert_rules(spans=given.spans),
         "video-kills": lambda given: measure_video_kills(kills=given.kills, seed=given.seed),
         "submitters": lambda given: measure_submitters(threads=given.submitters, rounds=given.rounds),

@@ -79,7 +79,7 @@ async def test_a_rule_fires_once_and_resolves_once_with_a_log_of_every_window(
     ]  # fmt: skip
     assert "metric_samples" in log.items[0].query and "planted" in log.items[0].query
     assert [one.title for one in reversed(told)] == ["Firing: Errors (16)", "Resolved: Errors (0)"]
-    assert told[1].content["causes"] == [{"subject": "planted ", "value": 8.0}] * 2
+    assert told[1].content["causes"] == [{"subject": "planted", "value": 8.0}] * 2
     assert str(told[1].content["url"]).endswith(f"/ui/alerts/{rule_id}")
     assert (len(deliveries), jobs) == (2, ["alerts.deliver"] * 2)
 

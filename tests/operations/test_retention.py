@@ -7,17 +7,38 @@ from uuid import UUID
 
 import pytest
 from sqlalchemy import func, insert, select
-from tests.alerts.conftest import make_draft
+from tests.alerts.conftest import SOURCES, make_draft
+from tests.web_site import open_web_client
 
 from referee.alerts.keeping import count_old_log, forget_log
 from referee.alerts.room import AlertsRoom
+from referee.alerts.sealing import open_sealer
 from referee.alerts.service import create_rule
 from referee.alerts.tables import AlertDeliveryRow, AlertEvaluationRow, AlertNotificationRow
 from referee.core.errors import InvalidInput
 from referee.core.ids import new_id
+from referee.foundation.access import get_project
+from referee.foundation.outgoing import OutgoingGuard
+from referee.foundation.settings import Settings
+from referee.foundation.store import Database
 from referee.operations.retention import read_retention
 
-pytest_plugins = ("tests.alerts.conftest",)
+
+@pytest.fixture
+async def project_id(database: Database) -> UUID:
+    return (await get_project(database, "default")).project_id
+
+
+@pytest.fixture
+def room(database: Database, database_settings: Settings) -> AlertsRoom:
+    database_settings.ensure_home()
+    return AlertsRoom(
+        settings=database_settings,
+        database=database,
+        sources=SOURCES,
+        guard=OutgoingGuard(()),
+        sealer=open_sealer(database_settings.home),
+    )
 
 
 async def _plant(room: AlertsRoom, project_id: UUID) -> None:
@@ -67,3 +88,14 @@ async def test_what_was_told_to_go_goes(room: AlertsRoom, project_id: UUID) -> N
     async with room.database.reading() as session:
         assert await session.scalar(select(func.count()).select_from(AlertDeliveryRow)) == 0
         assert await session.scalar(select(func.count()).select_from(AlertNotificationRow)) == 3 - gone_count
+
+
+async def test_page_and_json_say_the_same(database_settings: Settings) -> None:
+    async with open_web_client(database_settings) as client:
+        answer = await client.get("/v1/retention/kinds", params={"keep_days": 30})
+        page = await client.get("/ui/retention?keep_days=30", headers={"Accept": "text/html"})
+        refused = await client.get("/v1/retention/kinds", params={"keep_days": 0})
+    assert answer.status_code == page.status_code == 200 and refused.status_code == 422
+    kinds = answer.json()["kinds"]
+    assert {one["asked_days"] for one in kinds} == {30}
+    assert all(one["title"] in page.text for one in kinds)

@@ -64,7 +64,7 @@ def _build_samples(question: ValueQuestion) -> Select[Any]:
         select(
             sample.at.label("at"),
             cast(sample.value * literal(factor), Double).label("value"),
-            (sample.name + " " + sample.labels).label("subject"),
+            func.rtrim(sample.name + " " + sample.labels).label("subject"),
         )
         .select_from(sample)
         .join(times, literal(True))
