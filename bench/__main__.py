@@ -35,6 +35,7 @@ from bench.pipelines import (
     measure_submitters,
 )
 from bench.processes import measure_command, measure_server
+from bench.result_imports import measure_result_imports
 from bench.trace_faults import measure_trace_kills, measure_trace_reads
 from bench.trace_pages import measure_trace_page
 from bench.trace_queries import measure_trace_queries
@@ -61,6 +62,7 @@ ON_DEMAND = (
     "artifacts",
     "many-machines",
     "audit",
+    "imports",
     "alert-kills",
     "alert-latency",
     "alert-rules",
@@ -86,6 +88,7 @@ def main() -> int:
         "many-machines": lambda _: measure_many_machines(),
         "artifacts": lambda _: measure_artifacts(),
         "audit": lambda given: measure_audit(rows=given.rows),
+        "imports": lambda _: measure_result_imports(),
         "bill": lambda _: measure_bill(),
         "faults": _faults,
         "apps": lambda _: measure_apps(),

@@ -448,10 +448,10 @@ def write_c(folder: Path, task_id: str) -> None:
     write_json(folder / "sarif" / "static_ruff.sarif.json", sarif("ruff", 2))
 
 
-def write_report_folder(root: Path) -> list[str]:
-    """Write the folder of the report: 3 tasks of one service, 12 of several. Returns the ids of the 15 tasks."""
+def write_report_folder(root: Path, tasks: int = 15) -> list[str]:
+    """Write the folder of the report: 3 tasks of one service, the others of several. Returns the ids of the tasks."""
     ids = []
-    for number in range(15):
+    for number in range(tasks):
         app = root / "results" / MODEL / f"app{number % 3 + 1}"
         if number < 3:
             service = ("static", "dynamic", "performance")[number]
