@@ -98,11 +98,12 @@ def print_plan(plan: Plan) -> None:
 
 
 def print_run(run: Run, backfill: Backfill) -> None:
-    """Print what became of a run."""
+    """Print what became of a run. Its time is that of its batches: rests between them are none of its speed."""
+    took = f"{run.running_s:.1f} s" if run.running_s < 10 else format_duration(run.running_s)
     rate = f", {run.counts.seen_count / run.running_s:,.0f} rows/s" if run.running_s > 0 else ""
     typer.echo(
         f"Run {run.run_no} of {run.backfill} {run.state}: {run.counts.seen_count:,} of {run.selected_count:,} rows in "
-        f"{format_duration(run.running_s)}{rate}."
+        f"{took} of work{rate}."
     )
     if run.reason:
         typer.echo(show_text(run.reason))
