@@ -160,7 +160,11 @@ def _swap(
     if not is_there:
         connection.execute(rename.format(sql.Identifier(restoring), sql.Identifier(name)))
         return
-    in_use = connection.execute("SELECT 1 FROM pg_stat_activity WHERE datname = %s", [name]).fetchone()
+    # The database's own vacuuming is nobody's use: renaming ends it.
+    in_use = connection.execute(
+        "SELECT 1 FROM pg_stat_activity WHERE datname = %s AND backend_type IS DISTINCT FROM 'autovacuum worker'",
+        [name],
+    ).fetchone()
     if in_use is not None:
         raise psycopg.errors.ObjectInUse
     _drop(connection, replaced)
