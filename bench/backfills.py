@@ -7,7 +7,7 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -70,29 +70,17 @@ def measure_backfill_kills(*, kills: int, rows: int, seed: int) -> list[Measured
             seed=seed,
             tell=lambda line: print(line, file=sys.stderr, flush=True),
         )
+    faults: tuple[tuple[str, Sequence[object]], ...] = (
+        ("files that the dry run before wrote to or made", count.written_files),
+        ("numbers that the dry run predicted otherwise", count.wrong_predictions),
+        ("rules whose values are not as many as the run says", count.uncounted_rules),
+    )
     return [
         Measured(name=f"kills of a backfill of {rows:,} rows", value=count.kills, unit=""),
         Measured(name="kills amid work", value=count.kills_amid_work, unit=""),
-        Measured(
-            name="files that the dry run before wrote to or made",
-            value=len(count.written_files),
-            unit="",
-            goal=0,
-            details={"files": count.written_files},
-        ),
-        Measured(
-            name="numbers that the dry run predicted otherwise",
-            value=len(count.wrong_predictions),
-            unit="",
-            goal=0,
-            details={"names": count.wrong_predictions},
-        ),
-        Measured(
-            name="rules whose values are not as many as the run says",
-            value=len(count.uncounted_rules),
-            unit="",
-            goal=0,
-            details={"rules": count.uncounted_rules},
+        *(
+            Measured(name=name, value=len(found), unit="", goal=0, details={"names": found})
+            for name, found in faults
         ),
         Measured(
             name="tables that differ from an uninterrupted run", value=count.differing_tables, unit="", goal=0

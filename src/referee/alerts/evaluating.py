@@ -41,7 +41,7 @@ __all__ = [
 ]
 
 STATEMENT_TIMEOUT_MS: Final = 10_000
-"""Of one rule: a query that takes longer fails by itself, and every other rule goes on."""
+"""Of one statement: when it takes longer, the rules that it is for fail, and every other goes on."""
 _MAX_QUERY_CHARS: Final = 8_000
 _QUANTILES: Final = {
     Aggregation.median: 0.5,

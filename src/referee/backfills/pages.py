@@ -13,6 +13,7 @@ from referee.backfills import queries, service
 from referee.backfills.api import GetEngine, GetRoom, RunAction, RunId, act_on_run, create_api
 from referee.backfills.ledger import RunOptions
 from referee.backfills.local import ENGINE_REASONS
+from referee.backfills.progress import format_duration
 from referee.backfills.registry import get_backfill_class, list_backfills
 from referee.backfills.states import RunState
 from referee.backfills.views import BackfillRun
@@ -20,7 +21,7 @@ from referee.core.errors import InvalidInput, RefereeError
 from referee.core.ids import format_id, parse_id
 from referee.core.pages import DEFAULT_LIMIT
 from referee.foundation.web.answers import CursorParameter, PrincipalParameter
-from referee.foundation.web.formats import format_duration, format_share
+from referee.foundation.web.formats import format_share
 from referee.foundation.web.lists import Column, EmptyState, ListView, Row, read_list_query
 from referee.foundation.web.rendering import Crumb, render_page
 
@@ -196,8 +197,7 @@ def _describe(run: BackfillRun) -> dict[str, Any]:
 def _left(progress: Any) -> str:
     if progress is None or progress.get("remaining_s") is None:
         return "not known yet"
-    seconds = progress["remaining_s"]
-    return format_duration(seconds) if seconds < 1 else format_duration(round(seconds)).replace(".0 s", " s")
+    return format_duration(progress["remaining_s"])
 
 
 def _rested(run: BackfillRun) -> tuple[int, int] | None:

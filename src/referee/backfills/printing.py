@@ -15,11 +15,11 @@ from referee.backfills.contract import Answer, Backfill
 from referee.backfills.ledger import Run
 from referee.backfills.local import tell_reason
 from referee.backfills.planning import Plan
-from referee.backfills.progress import Progress
+from referee.backfills.progress import Progress, format_duration
 from referee.foundation.terminal import make_console
 from referee.foundation.web.formats import show_text
 
-__all__ = ["ProgressLine", "format_duration", "print_answers", "print_plan", "print_run", "print_runs"]
+__all__ = ["ProgressLine", "print_answers", "print_plan", "print_run", "print_runs"]
 
 
 class ProgressLine:
@@ -67,16 +67,6 @@ def describe_progress(progress: Progress) -> str:
     failed = f"  {progress.failed_count:,} failed" if progress.failed_count else ""
     done = f"{progress.done_count:,} of {progress.total_count:,} rows"
     return f"{progress.done_share:.0%}  {done}  {rate}  {left}{failed}"
-
-
-def format_duration(seconds: float) -> str:
-    """Return a time as people say it."""
-    whole = round(seconds)
-    if whole < 60:
-        return f"{whole} s"
-    if whole < 3_600:
-        return f"{whole // 60} min {whole % 60} s"
-    return f"{whole // 3_600} h {whole % 3_600 // 60} min"
 
 
 def print_plan(plan: Plan) -> None:

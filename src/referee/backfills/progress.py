@@ -6,7 +6,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-__all__ = ["Pacer", "Progress", "RateMeter"]
+__all__ = ["Pacer", "Progress", "RateMeter", "format_duration"]
 
 _WINDOW_S: Final = 10.0
 _LEAST_S: Final = 0.5
@@ -81,3 +81,13 @@ class Pacer:
             self._limit = max(self._least, int(rows_count * self._max_batch_s / elapsed_s / 2))
         elif self._limit is not None and elapsed_s < self._max_batch_s / 4:
             self._limit = None if size * 2 >= wanted else size * 2
+
+
+def format_duration(seconds: float) -> str:
+    """Return a time as people say it."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3_600:
+        return f"{whole // 60} min {whole % 60} s"
+    return f"{whole // 3_600} h {whole % 3_600 // 60} min"

@@ -8,6 +8,7 @@ from datetime import datetime
 from uuid import UUID
 
 from referee.alerts.keeping import count_old_log
+from referee.alerts.service import OPERATOR_PROJECT
 from referee.core.errors import InvalidInput
 from referee.foundation.access import get_project
 from referee.foundation.jobs import count_old_jobs
@@ -23,7 +24,6 @@ KEPT_FOR_EVER = (
     "Analyses, findings, apps, pipelines, runs, datasets, videos, decisions and artifacts are kept until somebody "
     "deletes them."
 )
-_OPERATOR_PROJECT = "default"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +98,7 @@ async def read_retention(
             size_bytes=sum(one.size_bytes for one in uploads),
         )
     )  # fmt: skip
-    operator = await get_project(database, _OPERATOR_PROJECT)
+    operator = await get_project(database, OPERATOR_PROJECT)
     if operator.project_id == project_id:  # results of probes are the installation's
         probe_days = keep_days or settings.probe_keep_days
         count, oldest_at = await count_old_results(database, probe_days)

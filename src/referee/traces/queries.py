@@ -158,7 +158,7 @@ async def list_traces(
 
 async def count_traces(session: AsyncSession, project_id: UUID, where: Filter | None = None) -> int:
     """Return how many traces a project has under a filter; all of them as their hours say."""
-    if where is None or not where.terms:
+    if where is None or where.is_empty:
         of_hours = select(func.sum(SpanHourRow.traces_count)).where(SpanHourRow.project_id == project_id)
         return int(await session.scalar(of_hours) or 0)
     conditions = build_trace_conditions(project_id, where)
